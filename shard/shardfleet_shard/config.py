@@ -1,0 +1,91 @@
+"""A shard's settings: every knob of ``spec``, with its default, its bounds and where its value came from.
+
+Precedence: environment over the fleet's file over the default. Only ``main`` reads the environment; everything
+else gets a ``ShardConfig``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from .errors import SpecError
+
+HANDOFF_DELAY_VARIABLE = "ATLASNET_ENTITY_HANDOFF_TRANSFER_DELAY_US"
+DEFAULT_HANDOFF_DELAY_US = 60_000
+
+_DURATION = re.compile(r"(\d{1,9})(us|ms|s|m)")
+_UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+
+
+def parse_duration_us(text: str) -> int:
+    """'60ms' -> 60000. Units us, ms, s, m. Raises ``ValueError`` with an example."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration such as 60ms, 3s or 500us")
+    return int(match[1]) * _UNIT_US[match[2]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetConfig:
+    """What all shards of a fleet share. Durations in microseconds.
+
+    ``sources`` names for each field where its value came from: 'default', 'spec', or the environment's variable.
+    """
+
+    name: str
+    replicas: int = 4
+    world_low: tuple[float, ...] = (-120.0, -120.0)
+    world_high: tuple[float, ...] = (120.0, 120.0)
+    simulation: str = "orbit"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed_entities: int = 50
+    base_dir: str = "."
+    tick_rate: int = 20
+    handoff_delay_us: int = DEFAULT_HANDOFF_DELAY_US
+    discrepancy_threshold_us: int = 1_500_000
+    border_margin: float = 0.5
+    guard_us: int = 10_000
+    skew_limit_us: int = 15_000
+    lease_us: int = 3_000_000
+    telemetry_interval_us: int = 50_000
+    election_interval_us: int = 2_000_000
+    audit_interval_us: int = 250_000
+    link_lease: Literal["Enabled", "Disabled"] = "Enabled"
+    link_inactivity_us: int = 2_000_000
+    link_lease_ttl_us: int = 25_000_000
+    redis_outage_policy: Literal["Freeze", "Continue"] = "Freeze"
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.world_low)
+
+    def validate(self) -> None:
+        """Every fault at once, by field path. Raises ``SpecError``."""
+        faults = []
+        tick_us = 1_000_000 / max(1, self.tick_rate)
+        if self.handoff_delay_us < tick_us + self.guard_us:
+            faults.append(
+                (
+                    "spec.handoff.delay",
+                    f"{self.handoff_delay_us} us is less than one tick plus the guard "
+                    f"({tick_us:.0f} + {self.guard_us} us); raise it or the tick rate",
+                )
+            )
+        if len(self.world_low) != len(self.world_high) or any(
+            low >= high for low, high in zip(self.world_low, self.world_high, strict=False)
+        ):
+            faults.append(("spec.world", "min must lie below max in every dimension"))
+        if faults:
+            raise SpecError(faults)
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """(field, value, source) a knob, for ``shardfleet config``."""
+        return [
+            (f.name, getattr(self, f.name), self.sources.get(f.name, "default"))
+            for f in fields(self)
+            if f.name != "sources"
+        ]

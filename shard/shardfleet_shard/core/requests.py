@@ -1,0 +1,494 @@
+"""What a shard asks of Redis, as plain values, and what Redis answers.
+
+Each request is one Lua script under store/scripts/ (atomic, idempotent, O(1) in entities: ids and rows travel as
+packed bytes). store/memory.py executes the same requests on dictionaries for the simulation and the tests. The
+docstrings here are the specification of both.
+
+Every request except ``Join``, ``Recover`` and the reads carries the actor's shard and epoch and is answered with
+``Refused`` unless the generation in Redis (``meta.generation``) equals both Redis' run_id and the joined
+generation, and the actor's epoch is the stored one. No answer at all (connection lost, timed out) is ``None`` at
+the runtime: the request may or may not have been executed, now or later, and several times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .transfer import TransferId
+
+
+class RefusedReason(StrEnum):
+    EPOCH = "epoch"
+    """The stored epoch is another: a successor exists (higher), or Redis forgot (lower or none)."""
+    GENERATION = "generation"
+    """Redis restarted or was replaced since the caller joined."""
+    HELD = "held"
+    """Someone else's lease or claim stands; ``detail`` says whose, ``wait_ms`` for how long."""
+    LAYOUT = "layout"
+    """The layout has another version than the caller's."""
+    OLDER = "older"
+    """A manifest that is not above the stored (epoch, tick)."""
+    UNCLAIMED = "unclaimed"
+    """No living shard claims the cell; ``detail`` is its path."""
+    DUPLICATE = "duplicate"
+    """An id that is alive already, or was despawned in the last 60 s; ``detail`` is the id."""
+    NOT_OWNER = "not owner"
+    """The actor does not hold the election."""
+    BUSY = "busy"
+    """RESIGN: the journal has an unapplied ``in``, or a record names the shard."""
+    SEEDED = "seeded"
+    """The world has its seed already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Nothing was changed."""
+
+    reason: RefusedReason
+    detail: str = ""
+    wait_ms: int = 0
+
+
+class Outcome(StrEnum):
+    STARTED = "started"
+    ACCEPTED = "accepted"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    DECIDED = "decided"
+    """The record is gone and its sequence is decided: for a side in doubt that means canceled or rejected."""
+    NOT_YET = "not yet"
+    ADOPTED = "adopted"
+    RELEASED = "released"
+    CLEARED = "cleared"
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The script ran. ``reason`` explains a rejection."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+# --- identity, lease, claims -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Reads the generation. Sets ``meta.generation`` to Redis' run_id where there is none yet.
+
+    Answer: ``Joined``. The stored and the running one differ after a restart: only the operator's
+    ``Reopen`` (all shards' leases have ended) or the roll-call may bring them together.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    generation: str
+    """Redis' own run_id now."""
+    stored: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopen:
+    """By the operator alone, on a cold start: stored generation := run_id, if no shard's lease exists.
+
+    Answer: ``Done(OK)`` or ``Refused(HELD)`` (``wait_ms``: the longest lease left).
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recover:
+    """Fences the shard's former process and starts a new epoch: ``max(stored + 1, unix_us)``.
+
+    In one step: epoch raised; decided sets of old epochs deleted; the shard's claims removed; for every active
+    record: state started and source or target is the shard -> canceled (record, holders deleted, sequence decided);
+    accepted and target is the shard -> its target_epoch becomes the new one; accepted and source is the shard ->
+    the shard leaves the holders, and {target} alone clears as in RELEASED. ``members[shard]`` := address, ordinal
+    and epoch. The journal and the manifest stay. Refused only by GENERATION.
+
+    Answer: ``Recovered``.
+    """
+
+    shard: str
+    ordinal: int
+    address: str
+    unix_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    epoch: int
+    lease_left_ms: int
+    """What the former process' lease still has; 0 where there is none (never was, ran out, resigned, ended)."""
+    resigned: bool
+    """The former epoch ended by RESIGN: its rows rest, nothing is caught up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renew:
+    """Sets the lease to ``ttl_ms``. Refused(HELD, wait_ms) while an older epoch's lease stands."""
+
+    shard: str
+    epoch: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """By the platform, after it has seen the process end (waitpid, kubelet): deletes the shard's lease.
+
+    Only where the lease's epoch is at most ``epoch`` (0: whatever it is). Answer: ``Done(OK)``.
+    """
+
+    shard: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The shard claims exactly ``cells`` (paths) under its epoch; claims on other cells are given up.
+
+    Refused(LAYOUT) unless ``layout_version`` is the stored one (an empty ``cells`` is always allowed), HELD where
+    another shard's claim of that path stands and that shard's epoch is current. Answer: ``Done(OK)``.
+    """
+
+    shard: str
+    epoch: int
+    layout_version: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resign:
+    """The shard ends in order: lease and claims deleted, ``members`` entry removed, epoch marked as resigned.
+
+    Refused(BUSY) while an active record names the shard, or its journal has an ``in`` or ``spawn`` after the
+    position of its last manifest. Manifest and journal stay: a resumed world starts from them.
+    """
+
+    shard: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe:
+    """Reads what a shard must know of the fleet. Answer: ``Observed``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    shard: str
+    ordinal: int
+    epoch: int
+    address: str
+    living: bool
+    """Its lease exists under this epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    generation: str
+    layout: str
+    """JSON of the layout, or ''."""
+    members: tuple[Member, ...]
+    """Sorted by ordinal."""
+    claims: Mapping[str, tuple[str, int]]
+    """Cell path -> (shard, epoch)."""
+    owner: tuple[str, int]
+    """(shard, epoch) that holds the election, or ('', 0)."""
+    phase: str
+    """'run', or 'settle': no new transfers, finish and resign."""
+    origin_tick: int
+    """Grid tick at which the world's own tick 0 lies; 0 before seeding."""
+    arrivals_through: int
+    """World tick up to which arrivals have been spawned; -1 before the first."""
+    seeded: bool
+
+
+# --- a transfer ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Source: record in state started, holders {source}, active index at transfer_time_us.
+
+    Answer: ``Done``: STARTED (new, or there already and still started), ACCEPTED (there and accepted), DECIDED
+    (this sequence was canceled, rejected or cleared before: nothing is brought back). Counters: started.
+    """
+
+    shard: str
+    epoch: int
+    transfer: TransferId
+    target: str
+    target_epoch: int
+    cell: str
+    transfer_time_us: int
+    switch_tick: int
+    count: int
+    ids: bytes
+    versions: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """Target: started -> accepted; ``in`` (rows) to the target's journal, ``out`` (ids, versions) to the source's.
+
+    Answer ``Done``: ACCEPTED (now, or before under this very target epoch); NOT_YET (no record, sequence not
+    decided, the source's stored epoch is the transfer's); DECIDED (sequence decided, or the source's epoch is not
+    current any more); REJECTED with a reason (the record is there but its target or target_epoch is not the actor,
+    or the actor does not claim ``cell`` under its epoch: record deleted, sequence decided, counters: rejected).
+    Needs both epochs current. ``versions`` in ``rows`` are already the target's.
+    """
+
+    shard: str
+    epoch: int
+    transfer: TransferId
+    cell: str
+    switch_tick: int
+    offer_tick: int
+    count: int
+    rows: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """Target: started -> rejected. Of an unknown sequence it decides it, so a late BEGIN finds it decided.
+
+    Answer ``Done``: REJECTED, or ACCEPTED where it was accepted before (nothing changes then).
+    """
+
+    shard: str
+    epoch: int
+    transfer: TransferId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Source: started -> canceled. Of an unknown sequence it decides it. Counters: canceled (of a record).
+
+    Answer ``Done``: CANCELED (also where the sequence was decided before), or ACCEPTED (nothing changes).
+    """
+
+    shard: str
+    epoch: int
+    transfer: TransferId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """Target: holders + target. {target} alone -> record, holders, index entry deleted, sequence decided, counters:
+    completed. Answer ``Done``: ADOPTED, or CLEARED (now, or no record any more). Only records in state accepted."""
+
+    shard: str
+    epoch: int
+    transfer: TransferId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """Source: holders - source; clears as ``Adopted`` does. Answer ``Done``: RELEASED, or CLEARED."""
+
+    shard: str
+    epoch: int
+    transfer: TransferId
+
+
+# --- manifest and journal --------------------------------------------------------------------------------------
+
+
+class EntryKind(StrEnum):
+    IN = "in"
+    OUT = "out"
+    SPAWN = "spawn"
+    DESPAWN = "despawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """One entry of a shard's journal (a Redis stream).
+
+    ``rows`` is b"" in an answer of ``Publish`` and ``Tail``, which leave it out, and whole in ``ReadShard`` and
+    ``ReadEntries``. ``ids`` and ``versions`` are set for ``out`` and ``despawn`` (versions: the new owner's, or
+    for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN: first grid tick to be
+    simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``).
+    """
+
+    id: str
+    kind: EntryKind
+    transfer: TransferId | None = None
+    peer: str = ""
+    count: int = 0
+    tick: int = 0
+    offer_tick: int = 0
+    ids: bytes = b""
+    versions: bytes = b""
+    rows: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Replaces the shard's manifest, trims its journal through ``position``, and reads on.
+
+    Refused(OLDER) where (epoch, tick) is not above the stored pair. Answer: ``Entries`` after ``read_after``.
+    Large manifests are staged chunk by chunk and closed by the one script; the request is one value all the same.
+    """
+
+    shard: str
+    epoch: int
+    tick: int
+    position: str
+    header: str
+    chunks: tuple[bytes, ...]
+    read_after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The journal's entries after ``read_after``, without rows, at most 512. Answer: ``Entries``."""
+
+    shard: str
+    epoch: int
+    read_after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadEntries:
+    """The named entries of the own journal, rows included. Answer: ``Entries``."""
+
+    shard: str
+    epoch: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    entries: tuple[JournalEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFleet:
+    """Reads every shard's manifest and journal, rows included (not of one moment). Answer: ``FleetRecords``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """``header`` '' where the shard never published."""
+
+    shard: str
+    header: str
+    chunks: tuple[bytes, ...]
+    entries: tuple[JournalEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRecords:
+    records: tuple[ShardRecord, ...]
+    """Sorted by shard."""
+
+
+# --- spawn, despawn, election ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnGroup:
+    """Rows for one cell. ``ids`` packed u64, as in the rows."""
+
+    cell: str
+    count: int
+    ids: bytes
+    rows: bytes
+    tick: int
+    """First grid tick to be simulated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Any shard: a ``spawn`` entry in the journal of each cell's claimant, all or nothing.
+
+    Refused: UNCLAIMED, DUPLICATE. Takes effect with the answer ``Done(OK)``. Counters: spawned.
+    """
+
+    shard: str
+    epoch: int
+    groups: tuple[SpawnGroup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """The election's holder: as ``Spawn``, and the world's origin and mark. Once in a world's life.
+
+    Refused: NOT_OWNER, SEEDED (mark set or any id alive), UNCLAIMED, DUPLICATE. An empty seed only sets the mark.
+    """
+
+    shard: str
+    epoch: int
+    origin_tick: int
+    groups: tuple[SpawnGroup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrive:
+    """The election's holder: arrivals of world ticks ``after + 1 .. through``, exactly once.
+
+    Refused: NOT_OWNER, UNCLAIMED, DUPLICATE, OLDER (``arrivals_through`` is not ``after``).
+    """
+
+    shard: str
+    epoch: int
+    after: int
+    through: int
+    groups: tuple[SpawnGroup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Despawn:
+    """The owner: a ``despawn`` entry in its journal for those of ``ids`` that are alive. Counters: despawned.
+
+    Answer ``Done(OK)``, also where none is alive any more.
+    """
+
+    shard: str
+    epoch: int
+    ids: bytes
+    versions: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elect:
+    """Takes or renews the election for ``ttl_ms``: the holder keeps it while it lives; a free one goes to the living
+    member with the lowest ordinal. Answer: ``Elected`` (whoever holds it now, or ('', 0))."""
+
+    shard: str
+    epoch: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elected:
+    shard: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLease:
+    """The pair's lease: taken where free, renewed where the actor's, else Refused(HELD, detail=holder).
+
+    ``ttl_ms`` 0 gives it up. The key comes from the sorted pair.
+    """
+
+    shard: str
+    epoch: int
+    peer: str
+    ttl_ms: int
+
+
+Request = (
+    Join | Reopen | Recover | Renew | Ended | Claim | Resign | Observe | Begin | Accept | Reject | Cancel | Adopted
+    | Released | Publish | Tail | ReadEntries | ReadFleet | Spawn | Seed | Arrive | Despawn | Elect | LinkLease
+)  # fmt: skip
+Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected

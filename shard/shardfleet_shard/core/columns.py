@@ -72,9 +72,7 @@ class Schema:
             for name in self.extra.names:
                 base, shape = self.extra[name].base, self.extra[name].shape
                 if base.kind not in ALLOWED_KINDS or len(shape) > 1:
-                    raise ValueError(
-                        f"column {name!r}: {self.extra[name]} is not a number or a row of numbers"
-                    )
+                    raise ValueError(f"column {name!r}: {self.extra[name]} is not a number or a row of numbers")
                 extra.append(Column(name, base.newbyteorder("<"), shape[0] if shape else 0))
         return tuple(built_in + extra)
 
@@ -200,17 +198,13 @@ class Columns:
             return schema.empty()
         return Columns(
             schema,
-            {
-                column.name: np.concatenate([part.arrays[column.name] for part in parts])
-                for column in schema.columns
-            },
+            {column.name: np.concatenate([part.arrays[column.name] for part in parts]) for column in schema.columns},
         )
 
     def pack(self) -> bytes:
         """len(self) * schema.row_size_bytes bytes."""
         return b"".join(
-            np.ascontiguousarray(self.arrays[column.name], column.dtype).tobytes()
-            for column in self.schema.columns
+            np.ascontiguousarray(self.arrays[column.name], column.dtype).tobytes() for column in self.schema.columns
         )
 
     def hashes(self) -> U64:
@@ -238,9 +232,7 @@ class Columns:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """For people and JSON only; never on the tick's path."""
-        return [
-            {name: array[row].tolist() for name, array in self.arrays.items()} for row in range(len(self))
-        ]
+        return [{name: array[row].tolist() for name, array in self.arrays.items()} for row in range(len(self))]
 
 
 def first_duplicate(ids: U64) -> int | None:

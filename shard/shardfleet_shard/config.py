@@ -6,10 +6,11 @@ else gets a ``ShardConfig``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
 
 from .errors import SpecError
 
@@ -89,3 +90,18 @@ class FleetConfig:
             for f in fields(self)
             if f.name != "sources"
         ]
+
+    def to_json(self) -> str:
+        """What a shard process gets as its configuration file."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises ``SpecError`` for a file that ``to_json`` did not write."""
+        try:
+            data = json.loads(text)
+            for name in ("world_low", "world_high"):
+                data[name] = tuple(float(value) for value in data[name])
+            return cls(**data)
+        except (ValueError, TypeError, KeyError) as error:
+            raise SpecError([("configuration", f"not a shard's configuration: {error}")]) from error

@@ -1,0 +1,73 @@
+"""A shard process' own figures: plain integers on the hot path, published in each manifest's header.
+
+They count from the process' start. A reader sums over (shard, epoch), keeping the last it saw of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from .histogram import Histogram
+
+
+@dataclass(slots=True)
+class ShardStats:
+    """All counts are of this process alone; entities unless the name says otherwise."""
+
+    state: str = "starting"
+    """starting, recovering, active, fenced, draining, settling, simulation-error, resigned"""
+    cells: str = ""
+    """Claimed cell paths, comma-separated."""
+    ticks: int = 0
+    ticks_skipped: int = 0
+    ticks_thrown_away: int = 0
+    """Simulated, then dropped because the lease had ended meanwhile."""
+    frozen_entity_ticks: int = 0
+    entities: int = 0
+    passing: int = 0
+    frozen: int = 0
+    transfers_open: int = 0
+    final_state_used: int = 0
+    fast_forwarded: int = 0
+    continuity_checked: int = 0
+    continuity_error_max: float = 0.0
+    catch_up_ticks: int = 0
+    frames_refused: int = 0
+    offers_refused: int = 0
+    redis_requests: int = 0
+    redis_unanswered: int = 0
+    publishes: int = 0
+    publish_interval_us: int = 0
+    simulation_errors: int = 0
+    spawns_refused: int = 0
+    handed_over_out: int = 0
+    handed_over_in: int = 0
+    link_bytes_sent: int = 0
+    skewed_peers: str = ""
+    """Peers whose clock is out of the limit, comma-separated."""
+    clock_offset_us_max: int = 0
+    last_error: str = ""
+    tick_us: Histogram = field(default_factory=Histogram)
+    """Duration of the six steps."""
+    gap_us: Histogram = field(default_factory=Histogram)
+    """Signed wall time from the source's last tick to the target's first, beyond one tick, an entity a sample."""
+    transfer_us: Histogram = field(default_factory=Histogram)
+    """From BEGIN to the source knowing of the acceptance, a transfer a sample."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            f.name: value.to_dict() if isinstance(value := getattr(self, f.name), Histogram) else value
+            for f in fields(self)
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Unknown keys are ignored, missing ones keep their default: shards of versions N and N-1 mix."""
+        stats = cls()
+        for f in fields(cls):
+            if f.name in data:
+                is_histogram = isinstance(getattr(stats, f.name), Histogram)
+                setattr(stats, f.name, Histogram.from_dict(data[f.name]) if is_histogram else data[f.name])
+        return stats

@@ -14,7 +14,7 @@ def bucket_of(value: int) -> int:
     magnitude = abs(value)
     if magnitude < SUB_BUCKETS:
         return value
-    exponent = magnitude.bit_length() - SUB_BUCKETS.bit_length() + 1
+    exponent = magnitude.bit_length() - SUB_BUCKETS.bit_length()
     number = (exponent + 1) * SUB_BUCKETS + (magnitude >> exponent) - SUB_BUCKETS
     return number if value > 0 else -number
 

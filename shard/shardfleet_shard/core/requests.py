@@ -126,6 +126,8 @@ class Recovered:
     """What the former process' lease still has; 0 where there is none (never was, ran out, resigned, ended)."""
     resigned: bool
     """The former epoch ended by RESIGN: its rows rest, nothing is caught up."""
+    accepted_incoming: tuple[TransferId, ...] = ()
+    """Accepted records whose target is the shard, handed to the new epoch: it must adopt each and say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,87 @@
+# Everything that a person does with this repository. Needs Python >= 3.11 and make (GNU make 3.81 or newer).
+# `make` alone lists the targets.
+
+# The first Python on the PATH that is new enough; say PYTHON=/some/python to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
+DURATION ?= 60
+FLEET ?= examples/orbit.yaml
+TESTS ?= tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements-dev.txt
+STAMP := $(VENV)/.installed
+# pip would otherwise talk about itself in the middle of our output.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types imports generated pytest verify flights bench bench-quick lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+install: $(STAMP) ## make .venv with the command shardfleet in it, from the lock; nothing to do when up to date
+
+$(STAMP): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "shardfleet needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -1)." \
+			"Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) >/dev/null; } || { \
+		rm -rf $(VENV); echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu it is a package of its own:" \
+			"apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --requirement $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: install ## run examples/orbit.yaml for DURATION seconds (60): four shards, fifty entities, a live table
+	$(BIN)/shardfleet local up -f $(FLEET) --duration $(DURATION)
+
+test: install lint types imports generated pytest ## install, then every check and every test (at most 10 minutes)
+
+lint: install ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+imports: install ## import-linter: layers, and a core without I/O
+	$(BIN)/lint-imports
+
+generated: install ## the generated gRPC code is what its source says
+	$(BIN)/python proto/generate.py --check
+
+pytest: install ## the tests alone; TESTS=tests/unit for some of them
+	$(BIN)/python -m pytest $(TESTS)
+
+verify: install ## regenerate, fail where that changes a tracked file, then all of make test
+	$(BIN)/python proto/generate.py
+	git diff --exit-code --stat -- proto
+	$(MAKE) test
+
+flights: install ## a day of recorded aircraft over Switzerland through six shards
+	$(BIN)/python examples/flights/run.py
+
+bench: install ## every figure three times, into build/bench.json
+	$(BIN)/python -m tests.performance.bench --out build/bench.json
+
+bench-quick: install ## every figure once, in under a minute, into build/bench.json
+	$(BIN)/python -m tests.performance.bench --quick --out build/bench.json
+
+# Resolved anew to the newest versions that pyproject.toml allows, in a venv of its own. A requirement that only some
+# Pythons have is named with its marker, for pip freeze sees one Python alone.
+lock: ## write requirements-dev.txt anew
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip
+	build/lock/bin/python -m pip install --quiet --group dev --editable . hatchling editables async-timeout
+	{ echo "# Versions for development, written by 'make lock'; Linux and macOS, Python 3.11 to 3.13. Do not edit."; \
+		build/lock/bin/python -m pip freeze --exclude-editable --exclude shardfleet \
+		| sed 's/^\(async-timeout==.*\)/\1 ; python_full_version < "3.11.3"/'; } > $(LOCK)
+	rm -rf build/lock
+
+clean: ## remove .venv, build and caches; worlds under .shardfleet stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

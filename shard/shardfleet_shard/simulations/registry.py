@@ -1,0 +1,139 @@
+"""Finds simulations by entry point and makes them; the only place that knows how a plugin is installed.
+
+jsonschema is imported when parameters are checked and not before: a shard starts faster without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from ..config import FleetConfig
+from ..core.columns import Schema
+from ..core.simulation import ENTRY_POINT_GROUP, Simulation, World
+from ..errors import SimulationError, SpecError
+
+NAME_PATH = "spec.simulation.name"
+PARAMETERS_PATH = "spec.simulation.parameters"
+
+_REQUIRED = ("seed", "arrivals", "step")
+_DEFAULTS: Mapping[str, Any] = {"dtype": None, "exact": True, "parameters_schema": {"type": "object"}}
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Name -> entry point, sorted by name.
+
+    Raises:
+        SpecError: two packages offer different classes under one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise SpecError(
+                [(NAME_PATH, f"two packages offer {entry.name!r} ({other.value}, {entry.value}); uninstall one")]
+            )
+    return dict(sorted(found.items()))
+
+
+def find(name: str) -> type[Simulation]:
+    """The plugin's class.
+
+    Raises:
+        SpecError: no such simulation (the message lists those that are installed), or it can't be imported.
+    """
+    available = installed()
+    if name not in available:
+        listed = ", ".join(available) or "none"
+        raise SpecError([(NAME_PATH, f"no simulation {name!r} is installed; there are: {listed}")])
+    entry = available[name]
+    try:
+        plugin = entry.load()
+    except Exception as error:
+        raise SpecError([(NAME_PATH, f"{name!r} ({entry.value}) can't be imported: {_said(error)}")]) from error
+    missing = [method for method in _REQUIRED if not callable(getattr(plugin, method, None))]
+    if missing:
+        raise SpecError([(NAME_PATH, f"{name!r} ({entry.value}) is no simulation: it has no {', '.join(missing)}")])
+    for attribute, default in _DEFAULTS.items():
+        if not hasattr(plugin, attribute):
+            setattr(plugin, attribute, default)
+    return cast(type[Simulation], plugin)
+
+
+def schema_for(name: str, dimensions: int) -> Schema:
+    """The columns of a world that runs this simulation.
+
+    Raises:
+        SpecError: no such simulation, or a column that can't be.
+    """
+    try:
+        schema = Schema(dimensions, find(name).dtype)
+        _ = schema.columns
+    except ValueError as error:
+        raise SpecError([(NAME_PATH, f"{name!r}: {error}")]) from error
+    return schema
+
+
+def world_for(config: FleetConfig) -> World:
+    """The world that a fleet's configuration describes, with its simulation's columns. Raises ``SpecError``."""
+    return World(
+        low=config.world_low,
+        high=config.world_high,
+        tick_rate=config.tick_rate,
+        base_dir=config.base_dir,
+        schema=schema_for(config.simulation, config.dimensions),
+    )
+
+
+def load(name: str, world: World, parameters: Mapping[str, Any]) -> Simulation:
+    """The simulation, made for ``world``; a world that lacks the plugin's columns gets them.
+
+    Raises:
+        SpecError: no such simulation, or parameters that can't be; every field that the schema refuses at once.
+        SimulationError: the plugin's constructor raised something else.
+    """
+    plugin = find(name)
+    schema = schema_for(name, world.dimensions)
+    if world.schema.descr != schema.descr:
+        world = dataclasses.replace(world, schema=schema)
+    check_parameters(name, parameters)
+    try:
+        return plugin(world, parameters)
+    except SpecError:
+        raise
+    except ValueError as error:
+        raise SpecError([_parameter_fault(plugin, str(error))]) from error
+    except Exception as error:
+        raise SimulationError(f"simulation {name!r} can't be made: {_said(error)}") from error
+
+
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
+    """Checks by the plugin's schema alone. Raises ``SpecError`` with every fault."""
+    import jsonschema
+
+    validator_class = jsonschema.Draft202012Validator
+    try:
+        validator_class.check_schema(find(name).parameters_schema)
+    except jsonschema.SchemaError as error:
+        raise SpecError([(NAME_PATH, f"{name!r}: its parameters_schema is no JSON schema: {error.message}")]) from error
+    faults = []
+    for error in validator_class(find(name).parameters_schema).iter_errors(parameters):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        faults.append((PARAMETERS_PATH + path, error.message))
+    if faults:
+        raise SpecError(sorted(faults))
+
+
+def _parameter_fault(plugin: type[Simulation], message: str) -> tuple[str, str]:
+    """By contract the first word of a constructor's ValueError is the parameter's name."""
+    word, _, rest = message.partition(" ")
+    if rest and word in plugin.parameters_schema.get("properties", {}):
+        return f"{PARAMETERS_PATH}.{word}", rest
+    return PARAMETERS_PATH, message
+
+
+def _said(error: BaseException) -> str:
+    """One line: the error's kind and what it says."""
+    return f"{type(error).__name__}: {error}".replace("\n", " ")

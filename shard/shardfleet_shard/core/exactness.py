@@ -216,7 +216,7 @@ def _difference(whole: Stepped, other: Stepped, order: NDArray[np.int64]) -> str
         differing = np.argwhere(mine != theirs)
         if len(differing):
             where = tuple(differing[0])
-            values = expected[column.name][where], other.rows[column.name][where]
+            values = expected[column.name][where].item(), other.rows[column.name][where].item()
             return (
                 f"id {expected.id[where[0]]} gets {column.name} {values[1]!r} instead of {values[0]!r}; "
                 "use + - * / and np.sqrt row by row, or set exact = False"

@@ -50,7 +50,7 @@ class Linear(Simulation):
         return None
 
     def step(self, entities: Columns, tick: int, dt: float) -> None:
-        """position += velocity * dt, axis by axis; beyond the edge the position is reflected and the velocity turned."""
+        """Moves by velocity * dt, axis by axis; beyond the edge the position is reflected and the velocity turned."""
         for axis, (low, high) in enumerate(zip(self._world.low, self._world.high, strict=True)):
             position = entities.position[:, axis]
             velocity = entities.velocity[:, axis]

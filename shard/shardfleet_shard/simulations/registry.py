@@ -119,9 +119,9 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
     except jsonschema.SchemaError as error:
         raise SpecError([(NAME_PATH, f"{name!r}: its parameters_schema is no JSON schema: {error.message}")]) from error
     faults = []
-    for error in validator_class(find(name).parameters_schema).iter_errors(parameters):
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-        faults.append((PARAMETERS_PATH + path, error.message))
+    for found in validator_class(find(name).parameters_schema).iter_errors(parameters):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.absolute_path)
+        faults.append((PARAMETERS_PATH + path, found.message))
     if faults:
         raise SpecError(sorted(faults))
 

@@ -83,7 +83,7 @@ class Replay(Simulation):
         )
 
     def step(self, entities: Columns, tick: int, dt: float) -> U64 | None:
-        """Puts each row at its track's position at the end of ``tick``; returns the ids that are past their last point."""
+        """Puts each row at its track's position at the end of ``tick``; returns the ids past their last point."""
         if not len(entities):
             return None
         ids = entities.id

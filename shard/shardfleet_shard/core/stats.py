@@ -33,6 +33,8 @@ class ShardStats:
     fast_forwarded: int = 0
     continuity_checked: int = 0
     continuity_error_max: float = 0.0
+    overlap_ticks: int = 0
+    """Entity ticks that both sides of a handoff simulated: the source's final tick against the first one here."""
     catch_up_ticks: int = 0
     frames_refused: int = 0
     offers_refused: int = 0

@@ -7,7 +7,7 @@ the process (recovery then takes over).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -236,7 +236,9 @@ class Incoming:
     """As of the end of the source's last tick, under the target's version."""
     final_tick: int = -1
     final_unix_us: int = 0
-    trace_context: str = field(default="")
+    trace_context: str = ""
+    catch_up: bool = False
+    """It comes from the journal, late: ticks since the switch are simulated when it is adopted."""
 
     def step(self, event: IncomingInput) -> IncomingAction:
         """Takes ``event``; raises ``InvariantError`` where the table has no such pair."""

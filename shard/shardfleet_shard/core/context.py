@@ -1,0 +1,135 @@
+"""What the parts of the runtime share: who this shard is, its rows, its clock, and where effects go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import FleetConfig
+from ..errors import SimulationError
+from .authority import EntityAuthorityTracker
+from .clock import Clock
+from .columns import U32, U64, Columns, Schema
+from .frames import Frame
+from .journal import JournalFollower
+from .requests import Request
+from .simulation import Simulation
+from .stats import ShardStats
+from .ticks import TickGrid
+from .trace_events import TraceEvent, TraceTick
+
+CATCH_UP_LIMIT_US = 10_000_000
+"""A recovered row is moved forward at most this far; a world that rested longer goes on from where it was."""
+
+
+@dataclass(slots=True)
+class Effects:
+    """What the runtime owes the outside, in the order in which the driver must carry it out.
+
+    1. ``ticks`` and ``events`` are written to the trace before anything else of this bundle leaves the process.
+    2. ``requests`` go to Redis; those of one bundle in one pipeline. Their order does not matter.
+    3. ``frames`` go to peers; the order to one peer is kept.
+    """
+
+    ticks: list[TraceTick] = field(default_factory=list)
+    events: list[TraceEvent] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    frames: list[tuple[str, Frame]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.ticks or self.events or self.requests or self.frames)
+
+
+@dataclass(slots=True)
+class Context:
+    """Shared by source, target, stream and membership; owned by the runtime."""
+
+    shard: str
+    ordinal: int
+    address: str
+    config: FleetConfig
+    grid: TickGrid
+    schema: Schema
+    simulation: Simulation
+    clock: Clock
+    rng: np.random.Generator
+    tracker: EntityAuthorityTracker
+    trace: bool = False
+    epoch: int = 0
+    generation: str = ""
+    origin_tick: int = 0
+    current_tick: int = 0
+    """The last tick that began."""
+    journal: JournalFollower = field(default_factory=JournalFollower)
+    stats: ShardStats = field(default_factory=ShardStats)
+    effects: Effects = field(default_factory=Effects)
+
+    # --- effects ------------------------------------------------------------------------------------------------
+
+    def request(self, request: Request) -> None:
+        self.effects.requests.append(request)
+
+    def send(self, peer: str, frame: Frame) -> None:
+        self.effects.frames.append((peer, frame))
+
+    def event(self, kind: str, tick: int, ids: U64, versions: U32, **detail: Any) -> None:
+        if self.trace:
+            self.effects.events.append(TraceEvent(kind=kind, tick=tick, ids=ids, versions=versions, detail=detail))
+
+    # --- the simulation -----------------------------------------------------------------------------------------
+
+    def step(self, rows: Columns, tick: int) -> NDArray[np.uint64]:
+        """Moves ``rows`` in place from the end of grid tick ``tick - 1`` to the end of ``tick``.
+
+        Returns the ids that leave. Raises ``SimulationError`` where the plugin raises, or leaves NaN behind.
+        """
+        try:
+            leaving = self.simulation.step(rows, tick - self.origin_tick, self.grid.dt)
+        except Exception as error:
+            raise SimulationError(f"{self.config.simulation}.step: {type(error).__name__}: {error}") from error
+        finite = rows.finite()
+        if not finite.all():
+            entity = int(rows.id[~finite][0])
+            raise SimulationError(f"{self.config.simulation}.step: entity {entity} has no finite position or velocity")
+        return np.asarray([] if leaving is None else leaving, np.uint64)
+
+    def forward(self, rows: Columns, first_tick: int, last_tick: int) -> Columns:
+        """A copy of ``rows`` moved through ticks first..last; nothing is traced: these ticks are another's."""
+        rows = rows.copy()
+        for tick in range(first_tick, last_tick + 1):
+            self.step(rows, tick)
+        return rows
+
+    def catch_up(self, rows: Columns, first_tick: int, last_tick: int) -> Columns:
+        """A copy of ``rows`` simulated by this shard, late, for ticks first..last, bounded, each one traced."""
+        rows = rows.copy()
+        first_tick = max(first_tick, last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US))
+        for tick in range(first_tick, last_tick + 1):
+            before = rows.hashes() if self.trace else None
+            self.step(rows, tick)
+            self.trace_tick(tick, rows, before)
+        self.stats.catch_up_ticks += max(0, last_tick + 1 - first_tick)
+        return rows
+
+    def trace_tick(self, tick: int, rows: Columns, before: U64 | None) -> None:
+        """One record a row of ``rows`` as they are now; ``before``: their hashes before the step."""
+        if before is None or not len(rows):
+            return
+        self.effects.ticks.append(
+            TraceTick(
+                tick=tick,
+                unix_us=self.clock.now_unix_us(),
+                ids=rows.id.copy(),
+                versions=rows.version.copy(),
+                state_in=before,
+                state_out=rows.hashes(),
+                positions=rows.position.copy(),
+            )
+        )
+
+
+Claims = Mapping[str, tuple[str, int]]

@@ -1,0 +1,347 @@
+"""The target's side: accept before anything is stored, adopt at the switch tick, say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .columns import Columns, first_duplicate
+from .context import Context
+from .frames import Answer, Final, Offer
+from .outgoing import NOT_SCHEDULED, RETRY_US, OutgoingTransfers
+from .requests import Accept, Adopted, Done, EntryKind, JournalEntry, Outcome, Reject
+from .transfer import Incoming, IncomingAction, IncomingInput, IncomingState, TransferId
+
+NOT_YET_RETRY_US = 5_000
+"""ACCEPT that came before BEGIN: they race on two connections, so the next try is soon."""
+EXPIRE_US = 1_000_000
+"""After the transfer time, an offer whose BEGIN never came is given up by REJECT."""
+REMEMBER_US = 5_000_000
+"""After the transfer time, how long a handled id is known; a repeat of its offer is too late by then anyway."""
+FINAL_PATIENCE_US = 500_000
+"""How long a simulation that is not exact waits for the final state."""
+MAX_OPEN = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdoptedBatch:
+    """Rows in their first tick here, kept until the source's final state has been compared with them."""
+
+    transfer: TransferId
+    tick: int
+    unix_us: int
+    rows: Columns
+    """After that first tick."""
+
+
+class IncomingTransfers:
+    """All open incoming transfers, by id."""
+
+    def __init__(self, context: Context, outgoing: OutgoingTransfers) -> None:
+        self.context = context
+        self.outgoing = outgoing
+        self.open: dict[TransferId, Incoming] = {}
+        self.refusing = ""
+        """Why every new offer is refused; '' where none is."""
+        self._handled: dict[TransferId, int] = {}
+        self._began: list[tuple[Incoming, slice]] = []
+        self._unmatched: dict[TransferId, AdoptedBatch] = {}
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def handle_offer(self, peer: str, offer: Offer) -> None:
+        """Answered at once: ACCEPT goes out, or a refusal that needs nobody's consent."""
+        context, now_us = self.context, self.context.clock.now_unix_us()
+        if offer.transfer in self.open or offer.transfer in self._handled:
+            return  # a repeat: the answer was given, or will be
+        if offer.target_epoch != context.epoch or offer.transfer.source != peer or now_us >= offer.transfer_time_us:
+            context.stats.frames_refused += 1
+            return  # nothing was promised; the source's CANCEL ends it
+        reason, rows = self._judge(offer)
+        if rows is None:
+            context.stats.offers_refused += 1
+            self._handled[offer.transfer] = offer.transfer_time_us + REMEMBER_US
+            context.request(Reject(shard=context.shard, epoch=context.epoch, transfer=offer.transfer, reason=reason))
+            self._answer(offer.transfer, accepted=False, reason=reason)
+            return
+        incoming = Incoming(
+            id=offer.transfer,
+            cell=offer.cell,
+            transfer_time_us=offer.transfer_time_us,
+            switch_tick=offer.switch_tick,
+            offer_tick=offer.offer_tick,
+            rows=rows,
+            next_try_us=NOT_SCHEDULED,
+            trace_context=offer.trace_context,
+        )
+        self.open[offer.transfer] = incoming
+        self._accept(incoming)
+
+    def _judge(self, offer: Offer) -> tuple[str, Columns | None]:
+        """(reason, None) for an offer to refuse, ('', rows under the target's versions) for one to accept."""
+        context = self.context
+        if self.refusing:
+            return self.refusing, None
+        if len(self.open) >= MAX_OPEN:
+            return "busy", None
+        if (
+            offer.switch_tick != context.grid.switch_tick(offer.transfer_time_us)
+            or offer.offer_tick >= offer.switch_tick
+        ):
+            return "ticks do not fit the transfer time", None
+        try:
+            rows = context.schema.unpack(offer.columns, offer.count).with_version_raised()
+        except ValueError as error:
+            return str(error), None
+        if not offer.count or not rows.finite().all():
+            return "no rows, or a position or velocity that is not finite", None
+        if (twice := first_duplicate(rows.id)) is not None:
+            return f"entity {twice} stands in it twice", None
+        return "", rows
+
+    def handle_final(self, peer: str, final: Final) -> None:
+        """The rows as the source ended with them: in time for the adoption, or only to compare with."""
+        incoming = self.open.get(final.transfer)
+        batch = self._unmatched.get(final.transfer)
+        if final.transfer.source != peer or (incoming is None and batch is None):
+            return
+        try:
+            rows = self.context.schema.unpack(final.columns, final.count).with_version_raised()
+        except ValueError:
+            self.context.stats.frames_refused += 1
+            return
+        if batch is not None:
+            del self._unmatched[final.transfer]
+            if np.array_equal(rows.id, batch.rows.id):
+                self._compare(rows, final.unix_us, batch)
+        elif incoming is not None and incoming.state in (IncomingState.ASKED, IncomingState.ACCEPTED):
+            fits = incoming.offer_tick <= final.tick < incoming.switch_tick
+            if fits and np.array_equal(rows.id, incoming.rows.id) and rows.finite().all():
+                incoming.final, incoming.final_tick, incoming.final_unix_us = rows, final.tick, final.unix_us
+            else:
+                self.context.stats.frames_refused += 1
+
+    # --- answers of Redis ---------------------------------------------------------------------------------------
+
+    def handle_reply(self, request: Accept | Reject | Adopted, reply: Done | None) -> None:
+        incoming = self.open.get(request.transfer)
+        if incoming is None:
+            return
+        now_us = self.context.clock.now_unix_us()
+        if reply is None:
+            incoming.next_try_us = now_us + RETRY_US
+            return
+        if isinstance(request, Adopted):
+            self._take(incoming, IncomingInput.CONFIRM_ADOPTED)
+            return
+        match reply.outcome:
+            case Outcome.ACCEPTED:
+                self._take(incoming, IncomingInput.LEARN_ACCEPTED)
+            case Outcome.NOT_YET:
+                incoming.next_try_us = now_us + NOT_YET_RETRY_US
+                self._take(incoming, IncomingInput.NOT_YET)
+            case Outcome.DECIDED | Outcome.REJECTED:
+                self._take(incoming, IncomingInput.LEARN_REFUSED, reason=reply.reason or reply.outcome)
+
+    def learn_accepted(self, transfer: TransferId) -> bool:
+        """By an ``in`` in the own journal. False: not known here (and neither is it adopted)."""
+        incoming = self.open.get(transfer)
+        if incoming is not None:
+            self._take(incoming, IncomingInput.LEARN_ACCEPTED)
+        return incoming is not None
+
+    def take_from_journal(self, entry: JournalEntry, rows: Columns) -> None:
+        """An accepted ``in`` that this process has no offer of: recovered, or left by another."""
+        assert entry.transfer is not None
+        self.open[entry.transfer] = Incoming(
+            id=entry.transfer,
+            cell="",
+            transfer_time_us=self.context.grid.start_us(entry.tick),
+            switch_tick=entry.tick,
+            offer_tick=entry.offer_tick,
+            rows=rows,
+            next_try_us=NOT_SCHEDULED,
+            state=IncomingState.ACCEPTED,
+            catch_up=True,
+        )
+
+    def adopted_before(self, transfer: TransferId) -> None:
+        """The manifest that this shard recovered from holds the rows already: only ADOPTED is left to say."""
+        self.open[transfer] = Incoming(
+            id=transfer,
+            cell="",
+            transfer_time_us=0,
+            switch_tick=0,
+            offer_tick=0,
+            rows=self.context.schema.empty(),
+            next_try_us=NOT_SCHEDULED,
+            state=IncomingState.ADOPTED,
+        )
+        self._send_adopted(self.open[transfer])
+
+    def poll(self, now_us: int) -> None:
+        for incoming in [i for i in self.open.values() if i.next_try_us <= now_us]:
+            asked = incoming.state is IncomingState.ASKED
+            expired = asked and now_us >= incoming.transfer_time_us + EXPIRE_US
+            self._take(incoming, IncomingInput.EXPIRE if expired else IncomingInput.REPEAT)
+
+    @property
+    def next_try_us(self) -> int:
+        return min((i.next_try_us for i in self.open.values()), default=NOT_SCHEDULED)
+
+    # --- bound to ticks -----------------------------------------------------------------------------------------
+
+    def adopt_due(self, tick: int) -> None:
+        """Step 2: every accepted one with K <= tick, if the state to start from is there."""
+        self._began.clear()
+        late_us = self.context.grid.start_us(tick)
+        for incoming in [i for i in self.open.values() if i.switch_tick <= tick]:
+            ready = (
+                self.context.simulation.exact
+                or incoming.final is not None
+                or late_us >= incoming.transfer_time_us + FINAL_PATIENCE_US
+            )
+            if incoming.state is IncomingState.ACCEPTED and ready:
+                self._take(incoming, IncomingInput.SWITCH, tick=tick)
+        self._forget(late_us)
+
+    def after_step(self, tick: int, unix_us: int) -> None:
+        """After step 3: gap and continuity of what was adopted in this tick."""
+        for incoming, where in self._began:
+            batch = AdoptedBatch(
+                transfer=incoming.id, tick=tick, unix_us=unix_us, rows=self.context.tracker.rows.take(where).copy()
+            )
+            if incoming.final is not None and len(incoming.final) == len(batch.rows):
+                self._compare(incoming.final, incoming.final_unix_us, batch)
+            else:
+                self._unmatched[incoming.id] = batch
+        self._began.clear()
+
+    def tick_thrown_away(self) -> None:
+        self._began.clear()
+
+    # --- the table's actions ------------------------------------------------------------------------------------
+
+    def _take(self, incoming: Incoming, event: IncomingInput, *, reason: str = "", tick: int = 0) -> None:
+        action = incoming.step(event)
+        match action:
+            case IncomingAction.SEND_ACCEPT:
+                self._accept(incoming)
+            case IncomingAction.SEND_REJECT:
+                self._reject(incoming)
+            case IncomingAction.ANSWER_ACCEPTED:
+                incoming.next_try_us = NOT_SCHEDULED
+                self._answer(incoming.id, accepted=True)
+            case IncomingAction.ANSWER_REJECTED:
+                self._answer(incoming.id, accepted=False, reason=reason)
+            case IncomingAction.ADOPT:
+                self._adopt(incoming, tick)
+            case IncomingAction.SEND_ADOPTED:
+                self._send_adopted(incoming)
+        if incoming.state in (IncomingState.REFUSED, IncomingState.DONE):
+            del self.open[incoming.id]
+            self._handled[incoming.id] = incoming.transfer_time_us + REMEMBER_US
+
+    def _answer(self, transfer: TransferId, *, accepted: bool, reason: str = "") -> None:
+        self.context.send(
+            transfer.source,
+            Answer(transfer=transfer, accepted=accepted, reason=reason, generation=self.context.generation),
+        )
+
+    def _accept(self, incoming: Incoming) -> None:
+        context = self.context
+        incoming.next_try_us = NOT_SCHEDULED
+        context.request(
+            Accept(
+                shard=context.shard,
+                epoch=context.epoch,
+                transfer=incoming.id,
+                cell=incoming.cell,
+                switch_tick=incoming.switch_tick,
+                offer_tick=incoming.offer_tick,
+                count=len(incoming.rows),
+                rows=incoming.rows.pack(),
+            )
+        )
+
+    def _reject(self, incoming: Incoming) -> None:
+        context = self.context
+        incoming.next_try_us = NOT_SCHEDULED
+        context.request(
+            Reject(shard=context.shard, epoch=context.epoch, transfer=incoming.id, reason="its BEGIN never came")
+        )
+
+    def _send_adopted(self, incoming: Incoming) -> None:
+        context = self.context
+        incoming.next_try_us = NOT_SCHEDULED
+        context.request(Adopted(shard=context.shard, epoch=context.epoch, transfer=incoming.id))
+
+    def _adopt(self, incoming: Incoming, tick: int) -> None:
+        """Starts from the final state, or from the offered one moved forward to the end of K - 1."""
+        context = self.context
+        if incoming.final is not None:
+            rows, origin = incoming.final, "final"
+            context.stats.final_state_used += len(rows)
+        else:
+            rows, origin = incoming.rows, "offer"
+            if context.simulation.exact:
+                rows = context.forward(rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
+            context.stats.fast_forwarded += len(rows)
+        rows = self._without_older_or_newer(rows)
+        context.event(
+            "adopt",
+            tick,
+            rows.id,
+            rows.version,
+            transfer=str(incoming.id),
+            origin=origin,
+            offer_tick=incoming.offer_tick,
+        )
+        if incoming.catch_up:
+            rows = context.catch_up(rows, incoming.switch_tick, tick - 1)
+        where = context.tracker.add(rows)
+        context.stats.handed_over_in += len(rows)
+        context.journal.apply((EntryKind.IN, incoming.id))
+        if not incoming.catch_up:
+            self._began.append((incoming, where))
+        self._send_adopted(incoming)
+
+    def _without_older_or_newer(self, rows: Columns) -> Columns:
+        """Leaves out rows that are here under the same or a higher version; makes older ones here go first."""
+        tracker = self.context.tracker
+        here = tracker.overlap(rows)
+        if here is None:
+            return rows
+        stale = np.zeros(len(rows), bool)
+        for position in here.tolist():
+            index = tracker.index_of(int(rows.id[position]))
+            if index is None:
+                continue  # an earlier one of this loop released it
+            if tracker.rows.version[index] >= rows.version[position]:
+                stale[position] = True
+            elif (sequence := int(tracker.transfers[index])) != 0:
+                self.outgoing.release_now(sequence)
+            else:
+                tracker.remove(tracker.rows.id == rows.id[position])
+        return rows.take(~stale)
+
+    # --- comparing ----------------------------------------------------------------------------------------------
+
+    def _compare(self, final: Columns, final_unix_us: int, batch: AdoptedBatch) -> None:
+        """The target's first rows against ``step`` of the source's last ones, and the time between the two."""
+        context = self.context
+        expected = final.copy()
+        context.step(expected, batch.tick)
+        error = float(np.abs(expected.position - batch.rows.position).max(initial=0.0))
+        context.stats.continuity_error_max = max(context.stats.continuity_error_max, error)
+        context.stats.continuity_checked += len(expected)
+        gap_us = batch.unix_us - final_unix_us - round(context.grid.duration_us)
+        context.stats.gap_us.add(gap_us, len(expected))
+
+    def _forget(self, now_us: int) -> None:
+        """Drops what only guarded against repeats, and batches whose final state never came."""
+        for transfer in [t for t, until_us in self._handled.items() if until_us <= now_us]:
+            del self._handled[transfer]
+        for transfer in [t for t, b in self._unmatched.items() if b.unix_us + 2_000_000 <= now_us]:
+            del self._unmatched[transfer]

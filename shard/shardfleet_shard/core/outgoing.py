@@ -1,0 +1,220 @@
+"""The source's side: begin, offer, final, cancel, freeze, release."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .columns import Columns
+from .context import Context
+from .frames import Answer, Final, Offer
+from .planner import PlannedTransfer
+from .requests import Begin, Cancel, Done, EntryKind, Outcome, Released
+from .transfer import Outgoing, OutgoingAction, OutgoingInput, OutgoingState, TransferId
+
+RETRY_US = 100_000
+"""Between a request that was not answered and the next of the same."""
+BACK_OFF_US = 250_000
+"""Before a row that stayed is offered again; up to twice that, at random."""
+MAX_OPEN = 512
+"""Outgoing transfers at once: with more in doubt something is wrong, and the planner waits."""
+NOT_SCHEDULED = 1 << 62
+
+_RESUMING = (OutgoingAction.RESUME, OutgoingAction.RESUME_AND_CANCEL)
+_CANCELING = (OutgoingAction.SEND_CANCEL, OutgoingAction.FREEZE_AND_CANCEL, OutgoingAction.RESUME_AND_CANCEL)
+_FREEZING = (OutgoingAction.FREEZE, OutgoingAction.FREEZE_AND_CANCEL)
+
+
+class OutgoingTransfers:
+    """All open outgoing transfers of this epoch, by sequence."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.open: dict[int, Outgoing] = {}
+        self._began_us: dict[int, int] = {}
+        self._sequence = 0
+
+    @property
+    def room(self) -> int:
+        return MAX_OPEN - len(self.open)
+
+    # --- step 4: begin and offer --------------------------------------------------------------------------------
+
+    def begin(self, planned: PlannedTransfer, *, transfer_time_us: int, switch_tick: int, tick: int) -> None:
+        """BEGIN and the offer leave together; which of them arrives first does not matter."""
+        context = self.context
+        self._sequence += 1
+        transfer = TransferId(context.shard, context.epoch, self._sequence)
+        rows = context.tracker.rows.take(planned.index)
+        outgoing = Outgoing(
+            id=transfer,
+            target=planned.target,
+            target_epoch=planned.target_epoch,
+            cell=planned.cell,
+            transfer_time_us=transfer_time_us,
+            switch_tick=switch_tick,
+            offer_tick=tick,
+            count=len(rows),
+            ids=rows.id.tobytes(),
+            versions=(rows.version + np.uint32(1)).tobytes(),
+            next_try_us=transfer_time_us - context.config.guard_us,
+        )
+        self.open[self._sequence] = outgoing
+        self._began_us[self._sequence] = context.clock.now_unix_us()
+        context.tracker.begin(planned.index, self._sequence)
+        context.request(
+            Begin(
+                shard=context.shard,
+                epoch=context.epoch,
+                transfer=transfer,
+                target=outgoing.target,
+                target_epoch=outgoing.target_epoch,
+                cell=outgoing.cell,
+                transfer_time_us=transfer_time_us,
+                switch_tick=switch_tick,
+                count=outgoing.count,
+                ids=outgoing.ids,
+                versions=outgoing.versions,
+            )
+        )
+        context.send(
+            outgoing.target,
+            Offer(
+                transfer=transfer,
+                target_epoch=outgoing.target_epoch,
+                cell=outgoing.cell,
+                transfer_time_us=transfer_time_us,
+                switch_tick=switch_tick,
+                offer_tick=tick,
+                count=outgoing.count,
+                columns=rows.pack(),
+            ),
+        )
+
+    # --- what is learned between ticks --------------------------------------------------------------------------
+
+    def handle_answer(self, peer: str, answer: Answer) -> None:
+        """The target's word. An answer about a transfer that is not open is old news."""
+        outgoing = self._mine(answer.transfer)
+        if outgoing is None or outgoing.target != peer or answer.generation != self.context.generation:
+            return
+        self._take(outgoing, OutgoingInput.LEARN_ACCEPTED if answer.accepted else OutgoingInput.LEARN_REFUSED)
+
+    def handle_reply(self, request: Begin | Cancel | Released, reply: Done | None) -> None:
+        outgoing = self._mine(request.transfer)
+        if outgoing is None:
+            return
+        if reply is None:
+            if not isinstance(request, Begin):  # BEGIN's doubt ends by the CANCEL that the deadline sends
+                outgoing.next_try_us = self.context.clock.now_unix_us() + RETRY_US
+            return
+        match request, reply.outcome:
+            case Released(), Outcome.RELEASED | Outcome.CLEARED:
+                self._take(outgoing, OutgoingInput.CONFIRM_RELEASED)
+            case _, Outcome.ACCEPTED:
+                self._take(outgoing, OutgoingInput.LEARN_ACCEPTED)
+            case _, Outcome.DECIDED | Outcome.CANCELED:
+                self._take(outgoing, OutgoingInput.LEARN_KEPT)
+
+    def learn_accepted(self, transfer: TransferId) -> bool:
+        """By the own journal, or by a returning entity. False: no such transfer is open."""
+        outgoing = self._mine(transfer)
+        if outgoing is not None:
+            self._take(outgoing, OutgoingInput.LEARN_ACCEPTED)
+        return outgoing is not None
+
+    def release_now(self, sequence: int) -> None:
+        """A row that is leaving by ``sequence`` has come back under a higher version: it was accepted."""
+        outgoing = self.open[sequence]
+        self._take(outgoing, OutgoingInput.LEARN_ACCEPTED)
+        self._take(outgoing, OutgoingInput.SWITCH)
+
+    def poll(self, now_us: int) -> None:
+        """Deadlines and repeats that are due at ``now_us``."""
+        for outgoing in [o for o in self.open.values() if o.next_try_us <= now_us]:
+            self._take(outgoing, OutgoingInput.DEADLINE)
+
+    @property
+    def next_try_us(self) -> int:
+        return min((o.next_try_us for o in self.open.values()), default=NOT_SCHEDULED)
+
+    # --- bound to ticks -----------------------------------------------------------------------------------------
+
+    def switch_due(self, tick: int) -> None:
+        """Before ``tick`` is simulated: all with K <= tick are released or frozen."""
+        for outgoing in [o for o in self.open.values() if o.switch_tick <= tick]:
+            self._take(outgoing, OutgoingInput.SWITCH)
+
+    def commit_due(self, next_tick: int) -> None:
+        """Step 5: releases the accepted ones that are due before ``next_tick``; the others may still hear."""
+        for outgoing in [o for o in self.open.values() if o.switch_tick <= next_tick]:
+            if outgoing.state is OutgoingState.ACCEPTED:
+                self._take(outgoing, OutgoingInput.SWITCH)
+
+    def send_finals(self, tick: int, unix_us: int) -> None:
+        """After step 3 of ``tick``: the last columns of all that switch before the next tick."""
+        for sequence, outgoing in self.open.items():
+            if outgoing.final_sent or outgoing.switch_tick > tick + 1 or outgoing.state in _WITHOUT_FINAL:
+                continue
+            outgoing.final_sent = True
+            rows = self.context.tracker.rows_of(sequence)
+            self.context.send(
+                outgoing.target,
+                Final(transfer=outgoing.id, tick=tick, unix_us=unix_us, count=len(rows), columns=rows.pack()),
+            )
+
+    # --- the table's actions ------------------------------------------------------------------------------------
+
+    def _mine(self, transfer: TransferId) -> Outgoing | None:
+        if (transfer.source, transfer.epoch) != (self.context.shard, self.context.epoch):
+            return None
+        return self.open.get(transfer.sequence)
+
+    def _take(self, outgoing: Outgoing, event: OutgoingInput) -> None:
+        before = outgoing.state
+        action = outgoing.step(event)
+        sequence = outgoing.id.sequence
+        if outgoing.state is OutgoingState.ACCEPTED and before is not OutgoingState.ACCEPTED:
+            outgoing.next_try_us = NOT_SCHEDULED
+        if event is OutgoingInput.LEARN_ACCEPTED and before is not outgoing.state and sequence in self._began_us:
+            self.context.stats.transfer_us.add(self.context.clock.now_unix_us() - self._began_us.pop(sequence))
+        if action in _RESUMING:
+            self._resume(outgoing, was_frozen=before is OutgoingState.FROZEN)
+        if action in _FREEZING:
+            rows = self.context.tracker.freeze(sequence)
+            self.context.event("freeze", outgoing.switch_tick, rows.id, rows.version, transfer=str(outgoing.id))
+        if action in _CANCELING:
+            self._request(outgoing, Cancel)
+        if action is OutgoingAction.RELEASE:
+            self._release(outgoing)
+        if action is OutgoingAction.SEND_RELEASED:
+            self._request(outgoing, Released)
+        if outgoing.state in (OutgoingState.KEPT, OutgoingState.GONE):
+            del self.open[sequence]
+            self._began_us.pop(sequence, None)
+
+    def _request(self, outgoing: Outgoing, kind: type[Cancel] | type[Released]) -> None:
+        context = self.context
+        context.request(kind(shard=context.shard, epoch=context.epoch, transfer=outgoing.id))
+        outgoing.next_try_us = NOT_SCHEDULED  # until it is answered, or known not to be
+
+    def _resume(self, outgoing: Outgoing, *, was_frozen: bool) -> None:
+        context = self.context
+        back_off_us = BACK_OFF_US + int(context.rng.integers(BACK_OFF_US))
+        rows = context.tracker.resume(
+            outgoing.id.sequence, not_before_tick=context.current_tick + context.grid.ticks_in(back_off_us)
+        )
+        outgoing.next_try_us = context.clock.now_unix_us() + RETRY_US  # only WITHDRAWN still has something to repeat
+        if was_frozen:
+            context.event("unfreeze", context.current_tick, rows.id, rows.version, transfer=str(outgoing.id))
+
+    def _release(self, outgoing: Outgoing) -> None:
+        context = self.context
+        gone: Columns = context.tracker.release([outgoing.id.sequence])
+        context.stats.handed_over_out += len(gone)
+        context.event("release", outgoing.switch_tick, gone.id, gone.version, transfer=str(outgoing.id))
+        context.journal.apply((EntryKind.OUT, outgoing.id))
+        self._request(outgoing, Released)
+
+
+_WITHOUT_FINAL = (OutgoingState.FROZEN, OutgoingState.RELEASED, OutgoingState.WITHDRAWN)
+"""Frozen: the last tick was an earlier one, and nobody noted its columns or its time."""

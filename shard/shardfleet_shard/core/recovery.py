@@ -1,0 +1,98 @@
+"""What a shard starts from: its manifest and journal, held against everyone else's.
+
+Nothing is simulated here; the caller waits for the old lease and then takes the rows up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UsageError
+from .columns import Columns, Schema
+from .journal import Key, key_of
+from .ledger import evidence_of, fold
+from .manifest import JOURNAL_START, AuthorityManifest
+from .requests import EntryKind, FleetRecords, JournalEntry, ShardRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecoveredRows:
+    """The pure result of reading.
+
+    Attributes:
+        rows: manifest rows that are still this shard's, as of the end of ``manifest_tick``.
+        manifest_tick: -1 where the shard never published.
+        position: the manifest's journal position.
+        entries: the journal after it, in order.
+        arriving: ``in`` and ``spawn`` entries with the rows that are still to be taken up (versions the shard's).
+        done: keys of entries whose effect ``rows`` already has.
+        dropped: rows that the ledger gives to another owner, or to none.
+    """
+
+    rows: Columns
+    manifest_tick: int
+    position: str
+    entries: tuple[JournalEntry, ...]
+    arriving: tuple[tuple[JournalEntry, Columns], ...]
+    done: tuple[Key, ...]
+    dropped: int
+
+
+def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
+    """Applies manifest and journal by version, and drops every row that the ledger gives to someone else.
+
+    Raises:
+        UsageError: the stored rows have other columns than ``schema``, or a record is damaged (names the shard).
+    """
+    try:
+        ledger = fold([evidence_of(record) for record in fleet.records])
+    except ValueError as error:
+        raise UsageError(f"cannot recover {shard}: {error}") from error
+    empty = ShardRecord(shard=shard, header="", chunks=(), entries=())
+    record = next((record for record in fleet.records if record.shard == shard), empty)
+    rows, manifest_tick, position = schema.empty(), -1, JOURNAL_START
+    dropped = 0
+    if record.header:
+        manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
+        if manifest.rows.schema.descr != schema.descr:
+            raise UsageError(
+                f"cannot recover {shard}: its stored rows have the columns {manifest.rows.schema.descr}, "
+                f"the simulation has {schema.descr}; start with --fresh, or with the simulation that wrote them"
+            )
+        keep = ledger.keeps(shard, manifest.rows.id, manifest.rows.version)
+        rows, manifest_tick, position = manifest.rows.take(keep), manifest.tick, manifest.position
+        dropped += int(np.count_nonzero(~keep))
+    here = dict(zip(rows.id.tolist(), rows.version.tolist(), strict=True))
+    arriving: list[tuple[JournalEntry, Columns]] = []
+    done: list[Key] = []
+    for entry in record.entries:
+        if entry.kind not in (EntryKind.IN, EntryKind.SPAWN):
+            done.append(key_of(entry))
+            continue
+        offered = schema.unpack(entry.rows, entry.count)
+        keep = ledger.keeps(shard, offered.id, offered.version)
+        newer = np.fromiter(
+            (here.get(i, -1) < v for i, v in zip(offered.id.tolist(), offered.version.tolist(), strict=True)),
+            bool,
+            entry.count,
+        )
+        dropped += int(np.count_nonzero(~keep))
+        if (keep & newer).any():
+            arriving.append((entry, offered.take(keep & newer)))
+        else:
+            done.append(key_of(entry))
+    superseded = np.zeros(len(rows), bool)
+    for _, offered in arriving:
+        superseded |= np.isin(rows.id, offered.id)
+    return RecoveredRows(
+        rows=rows.take(~superseded),
+        manifest_tick=manifest_tick,
+        position=position,
+        entries=record.entries,
+        arriving=tuple(arriving),
+        done=tuple(done),
+        dropped=dropped,
+    )

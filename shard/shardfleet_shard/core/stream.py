@@ -1,0 +1,175 @@
+"""EntityStream: rows that enter the world. The election's holder seeds it and brings the arrivals; every shard takes
+up what a ``spawn`` entry in its own journal gives it, at the tick that the entry names."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import SimulationError
+from .columns import Columns, first_duplicate
+from .context import Context
+from .election import OwnershipElection
+from .layout import Layout
+from .outgoing import RETRY_US
+from .requests import Arrive, Done, JournalEntry, Refused, RefusedReason, Seed, SpawnGroup
+
+LEAD_TICKS = 4
+"""Arrivals are spawned this far ahead, so that their shard has read its journal before their first tick."""
+ARRIVALS_CHECKPOINT_US = 10_000_000
+"""How often the stream's position is stored when nothing arrives."""
+MAX_TICKS_PER_ARRIVE = 2_000
+
+
+class EntityStream:
+    """Seed, arrivals, and the spawns that wait for their first tick."""
+
+    def __init__(self, context: Context, election: OwnershipElection) -> None:
+        self.context = context
+        self.election = election
+        self.waiting: list[tuple[JournalEntry, Columns]] = []
+        self.seeded = False
+        self.arrivals_through = -1
+        self.stale = True
+        """What is known of the seed and the arrivals may be old: look before writing."""
+        self._in_flight = False
+        self._next_try_us = 0
+        self._asked_through = -1
+        self._collected: list[Columns] = []
+
+    def observed(self, *, seeded: bool, arrivals_through: int) -> None:
+        if self._in_flight:
+            return
+        self.stale = False
+        self.seeded = seeded
+        if arrivals_through != self.arrivals_through:
+            self.arrivals_through = self._asked_through = arrivals_through
+            self._collected.clear()
+
+    # --- the owner's part ---------------------------------------------------------------------------------------
+
+    def advance(self, layout: Layout, now_us: int) -> None:
+        """Once a tick: the owner of the stream seeds, or brings the next arrivals."""
+        if self._in_flight or self.stale or now_us < self._next_try_us:
+            return
+        if not self.election.owns_stream(self.context.epoch):
+            return
+        if not self.seeded:
+            self._seed(layout)
+        else:
+            self._arrive(layout)
+
+    def _seed(self, layout: Layout) -> None:
+        context = self.context
+        count = context.config.seed_entities
+        origin = context.current_tick + LEAD_TICKS
+        try:
+            rows = context.simulation.seed(context.rng, count) if count else context.schema.empty()
+        except Exception as error:
+            raise SimulationError(f"{context.config.simulation}.seed: {type(error).__name__}: {error}") from error
+        check_rows(rows, f"{context.config.simulation}.seed")
+        groups = group_by_cell(rows, layout, tick=origin)
+        context.request(Seed(shard=context.shard, epoch=context.epoch, origin_tick=origin, groups=groups))
+        self._in_flight = True
+
+    def _arrive(self, layout: Layout) -> None:
+        context = self.context
+        through = context.current_tick - context.origin_tick + LEAD_TICKS
+        self._asked_through = max(self._asked_through, self.arrivals_through)
+        for tick in range(self._asked_through + 1, min(through, self._asked_through + MAX_TICKS_PER_ARRIVE) + 1):
+            try:
+                rows = context.simulation.arrivals(tick)
+            except Exception as error:
+                raise SimulationError(
+                    f"{context.config.simulation}.arrivals: {type(error).__name__}: {error}"
+                ) from error
+            self._asked_through = tick
+            if rows is not None and len(rows):
+                check_rows(rows, f"{context.config.simulation}.arrivals")
+                self._collected.append(rows)
+                break  # one tick's rows a request: they share their first tick
+        unstored = self._asked_through - self.arrivals_through
+        if not self._collected and unstored < context.grid.ticks_in(ARRIVALS_CHECKPOINT_US):
+            return
+        groups: tuple[SpawnGroup, ...] = ()
+        if self._collected:
+            rows = Columns.concat(context.schema, self._collected)
+            groups = group_by_cell(rows, layout, tick=context.origin_tick + self._asked_through)
+        context.request(
+            Arrive(
+                shard=context.shard,
+                epoch=context.epoch,
+                after=self.arrivals_through,
+                through=self._asked_through,
+                groups=groups,
+            )
+        )
+        self._in_flight = True
+
+    def handle_reply(self, request: Seed | Arrive, reply: Done | Refused | None, now_us: int) -> bool:
+        """Returns whether peers should be told to read their journals."""
+        self._in_flight = False
+        if isinstance(reply, Done):
+            if isinstance(request, Seed):
+                self.seeded = True
+                self.context.origin_tick = request.origin_tick
+                self._asked_through = self.arrivals_through
+            else:
+                self.arrivals_through = request.through
+                self._collected.clear()
+            return bool(request.groups)
+        self._next_try_us = now_us + RETRY_US
+        if reply is None or reply.reason in (RefusedReason.OLDER, RefusedReason.SEEDED, RefusedReason.NOT_OWNER):
+            self.stale = True
+        elif reply.reason is RefusedReason.DUPLICATE:
+            self.context.stats.spawns_refused += 1
+            self.context.stats.last_error = f"entity {reply.detail} is alive already: its arrival was refused"
+            self._drop(np.uint64(int(reply.detail)))
+        return False
+
+    def _drop(self, entity: np.uint64) -> None:
+        self._collected = [rows.take(rows.id != entity) for rows in self._collected]
+
+    # --- every shard's part -------------------------------------------------------------------------------------
+
+    def take_spawn(self, entry: JournalEntry, rows: Columns) -> None:
+        self.waiting.append((entry, rows))
+
+    def take_due(self, tick: int) -> None:
+        """Step 2: rows whose first tick is due join; if they are late, they are caught up."""
+        context = self.context
+        due = [pair for pair in self.waiting if pair[0].tick <= tick]
+        if not due or not self.seeded:
+            return  # until the seed has been seen, the world's tick 0 is not known here
+        self.waiting = [pair for pair in self.waiting if pair[0].tick > tick]
+        for entry, rows in due:
+            here = context.tracker.overlap(rows)
+            if here is not None:
+                keep = np.ones(len(rows), bool)
+                keep[here] = False
+                rows = rows.take(keep)
+            context.event("spawn", entry.tick, rows.id, rows.version)
+            context.tracker.add(context.catch_up(rows, entry.tick, tick - 1))
+            context.journal.apply(entry.id)
+
+
+def group_by_cell(rows: Columns, layout: Layout, *, tick: int) -> tuple[SpawnGroup, ...]:
+    """``rows`` by the cell that holds them, to be simulated from grid tick ``tick`` on."""
+    cells = layout.cell_index(rows.position)
+    groups = []
+    for number in np.unique(cells).tolist():
+        part = rows.take(cells == number)
+        groups.append(
+            SpawnGroup(
+                cell=layout.cells[number].path, count=len(part), ids=part.id.tobytes(), rows=part.pack(), tick=tick
+            )
+        )
+    return tuple(groups)
+
+
+def check_rows(rows: Columns, source: str) -> None:
+    """Raises ``SimulationError`` for rows that cannot enter a world: an id twice, or a number that is not finite."""
+    if (twice := first_duplicate(rows.id)) is not None:
+        raise SimulationError(f"{source}: entity {twice} comes twice")
+    finite = rows.finite()
+    if not finite.all():
+        raise SimulationError(f"{source}: entity {int(rows.id[~finite][0])} has no finite position or velocity")

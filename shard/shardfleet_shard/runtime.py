@@ -1,0 +1,628 @@
+"""ServerAuthorityRuntime: the handoff's tick order, and where each answer goes.
+
+Synchronous and without I/O: time comes from an injected ``Clock``, answers come in through ``receive_*``, and what
+is to be sent or stored waits in ``take_effects()``. The same object runs in production (authority_manager.py) and in
+the deterministic simulation (tests/simulation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from .config import FleetConfig
+from .core.authority import NEVER, EntityAuthorityTracker
+from .core.clock import Clock
+from .core.columns import U32, U64, Columns, Schema
+from .core.context import Context, Effects
+from .core.election import OwnershipElection
+from .core.frames import Answer, Final, Frame, Nudge, Offer
+from .core.lease import Lease
+from .core.mailbox import TransferMailbox
+from .core.manifest import AUTHORITATIVE, PASSING, STATE_NAMES
+from .core.membership import Membership
+from .core.outgoing import RETRY_US
+from .core.planner import BorderHandoffPlanner
+from .core.recovery import rebuild
+from .core.requests import (
+    Accept,
+    Adopted,
+    Arrive,
+    Begin,
+    Cancel,
+    Claim,
+    Despawn,
+    Done,
+    Elect,
+    Elected,
+    Entries,
+    EntryKind,
+    FleetRecords,
+    JournalEntry,
+    Observe,
+    Observed,
+    Publish,
+    ReadEntries,
+    ReadFleet,
+    Recover,
+    Recovered,
+    Refused,
+    RefusedReason,
+    Reject,
+    Released,
+    Renew,
+    Reply,
+    Request,
+    Resign,
+    Seed,
+    Tail,
+)
+from .core.simulation import Simulation
+from .core.stream import EntityStream
+from .core.ticks import TickGrid
+from .core.transfer import TransferId
+from .errors import SimulationError
+from .telemetry import TelemetryPublisher
+
+TAIL_INTERVAL_US = 200_000
+"""How often the journal is read where no publish reads it."""
+SIMULATION_RETRIES = 10
+SIMULATION_RETRY_US = 1_000_000
+
+
+class RuntimeState(StrEnum):
+    STARTING = "starting"
+    RECOVERING = "recovering"
+    ACTIVE = "active"
+    SETTLING = "settling"
+    """No new transfers; open ones finish; then the last manifest and RESIGN."""
+    RESIGNED = "resigned"
+    ENDED = "ended"
+    """The process must end; ``exit_code`` says how."""
+
+
+EXIT_RESIGNED, EXIT_SUPERSEDED, EXIT_SIMULATION, EXIT_GENERATION = 0, 3, 4, 5
+
+
+class Peers(Protocol):
+    """The links, as the runtime sees them."""
+
+    def reachable(self) -> Mapping[str, int]:
+        """Peers with a link, room in its queue and a clock within the limit -> the link's epoch."""
+        ...
+
+
+@dataclass(slots=True)
+class _Despawning:
+    ids: U64
+    versions: U32
+    next_try_us: int
+
+
+@dataclass(slots=True)
+class _Failure:
+    """A plugin that raises: how often in a row, and when to try again."""
+
+    count: int = 0
+    next_try_us: int = 0
+
+
+class ServerAuthorityRuntime:
+    """One shard's authority over its entities."""
+
+    def __init__(
+        self,
+        *,
+        shard: str,
+        ordinal: int,
+        address: str,
+        config: FleetConfig,
+        schema: Schema,
+        simulation: Simulation,
+        clock: Clock,
+        peers: Peers,
+        generation: str,
+        rng: np.random.Generator,
+        trace: bool = False,
+    ) -> None:
+        grid = TickGrid(config.tick_rate)
+        self.context = Context(
+            shard=shard,
+            ordinal=ordinal,
+            address=address,
+            config=config,
+            grid=grid,
+            schema=schema,
+            simulation=simulation,
+            clock=clock,
+            rng=rng,
+            tracker=EntityAuthorityTracker(schema),
+            trace=trace,
+            generation=generation,
+        )
+        self.peers = peers
+        self.membership = Membership(self.context, Lease(config.lease_us))
+        self.election = OwnershipElection(shard, config.election_interval_us)
+        self.stream = EntityStream(self.context, self.election)
+        self.mailbox = TransferMailbox(self.context)
+        self.planner = BorderHandoffPlanner(
+            shard,
+            grid,
+            BorderHandoffPlanner.Options(
+                handoff_delay_us=config.handoff_delay_us, border_margin=config.border_margin, guard_us=config.guard_us
+            ),
+        )
+        self.telemetry = TelemetryPublisher(self.context)
+        self.state = RuntimeState.STARTING
+        self.exit_code = EXIT_RESIGNED
+        self.exit_reason = ""
+        self.unreachable: tuple[str, ...] = ()
+        self._fleet: FleetRecords | None = None
+        self._reading_fleet = False
+        self._next_read_us = 0
+        self._reading_journal = False
+        self._next_tail_us = 0
+        self._to_fetch: dict[str, JournalEntry] = {}
+        self._fetching = False
+        self._despawning: list[_Despawning] = []
+        self._removals: list[JournalEntry] = []
+        self._failure = _Failure()
+        self._settle = False
+        self._resting_tick = -1
+        self._resign_sent = False
+
+    # --- what the driver does with it ---------------------------------------------------------------------------
+
+    def take_effects(self) -> Effects:
+        """What is owed to the outside since the last call; see ``Effects`` for the order to keep."""
+        effects, self.context.effects = self.context.effects, Effects()
+        return effects
+
+    def settle(self) -> None:
+        """Ends this shard in order: no new transfers, open ones finish, last manifest, RESIGN."""
+        self._settle = True
+
+    @property
+    def next_deadline_us(self) -> int:
+        """Unix us at which ``poll`` has something to do between ticks."""
+        return self.mailbox.next_try_us
+
+    def poll(self) -> None:
+        """Between ticks: deadlines and repeats of transfers."""
+        if self.state in (RuntimeState.ACTIVE, RuntimeState.SETTLING):
+            self.mailbox.poll(self.context.clock.now_unix_us())
+
+    # --- the tick, in the seed's order --------------------------------------------------------------------------
+
+    def tick(self, tick: int) -> None:
+        """One tick number. Numbers only rise; those left out count as passed."""
+        clock = self.context.clock
+        started_us = clock.now_unix_us()
+        self.context.current_tick = tick
+        self._housekeep(started_us, clock.boottime_us())
+        if self.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING) or self._resting_tick >= 0:
+            return
+        stats = self.context.stats
+        if not self.membership.lease.held(clock.boottime_us()):
+            stats.state = "fenced"
+            return
+        stats.state = str(self.state) if not self._failure.count else "simulation-error"
+        try:
+            self._read_mailbox(tick)
+            self._adopt_incoming(tick)
+            if not self._simulate(tick):
+                return
+            self._plan_outgoing(tick)
+            self._commit_outgoing(tick)
+            self._publish_telemetry(tick)
+            self._simulation_works()
+        except SimulationError as error:
+            self._simulation_failed(error)
+        stats.ticks += 1
+        stats.tick_us.add(clock.now_unix_us() - started_us)
+
+    def _read_mailbox(self, tick: int) -> None:
+        """1. What the journal said since the last tick and needs no answer: rows that must go."""
+        tracker = self.context.tracker
+        for entry in self._removals:
+            ids, below = np.frombuffer(entry.ids, "<u8"), np.frombuffer(entry.versions, "<u4")
+            limit = dict(zip(ids.tolist(), below.tolist(), strict=True))
+            mask = tracker.mask_of(ids)
+            for index in np.flatnonzero(mask).tolist():
+                version, most = int(tracker.rows.version[index]), limit[int(tracker.rows.id[index])]
+                mask[index] = version < most or (entry.kind is EntryKind.DESPAWN and version == most)
+            if mask.any():
+                gone = tracker.remove(mask)
+                self.context.event(
+                    "despawn" if entry.kind is EntryKind.DESPAWN else "release", tick, gone.id, gone.version
+                )
+            self.context.journal.apply(entry.id if entry.transfer is None else (entry.kind, entry.transfer))
+        self._removals.clear()
+
+    def _adopt_incoming(self, tick: int) -> None:
+        """2. Everything that switches at or before this tick does so now, on both sides of this shard."""
+        self.mailbox.switch_due(tick)
+        self.mailbox.adopt_due(tick)
+        self.stream.take_due(tick)
+
+    def _simulate(self, tick: int) -> bool:
+        """3. One step on the back buffer; without the lease at its end the tick never happened."""
+        context, tracker = self.context, self.context.tracker
+        now_us = context.clock.now_unix_us()
+        if self._failure.count and now_us < self._failure.next_try_us:
+            raise SimulationError(context.stats.last_error)
+        moving = tracker.moving()
+        rows = tracker.back_buffer()
+        part = rows if moving is None else rows.take(moving)
+        before = part.hashes() if context.trace else None
+        leaving = context.step(part, tick) if len(part) else np.zeros(0, np.uint64)
+        if not self.membership.lease.held(context.clock.boottime_us()):
+            context.stats.ticks_thrown_away += 1
+            context.stats.state = "fenced"
+            self.mailbox.tick_thrown_away()
+            return False
+        if moving is not None:
+            for name, column in part.arrays.items():
+                rows.arrays[name][moving] = column
+        tracker.swap()
+        ended_us = context.clock.now_unix_us()
+        context.trace_tick(tick, part, before)
+        context.stats.frozen_entity_ticks += tracker.frozen_count
+        self.mailbox.after_step(tick, ended_us)
+        if len(leaving):
+            self.despawn(leaving)
+        return True
+
+    def _plan_outgoing(self, tick: int) -> None:
+        """4. Border crossings become transfers."""
+        if self.state is not RuntimeState.ACTIVE or not self.membership.layout.cells or self._failure.count:
+            return
+        plan = self.planner.plan(
+            self.context.tracker, self.membership.layout, self.membership.claims, self.peers.reachable(), tick=tick
+        )
+        self.unreachable = plan.unreachable
+        if plan.unreachable or plan.waiting:
+            self.membership.look_soon(self.context.clock.now_unix_us())
+        if plan.transfers:
+            transfer_time_us, switch_tick = self.planner.switch(self.context.clock.now_unix_us())
+            self.mailbox.begin(plan.transfers, transfer_time_us=transfer_time_us, switch_tick=switch_tick, tick=tick)
+
+    def _commit_outgoing(self, tick: int) -> None:
+        """5. Last columns to the targets; what is accepted and switches before the next tick goes."""
+        self.mailbox.commit_due(tick)
+
+    def _publish_telemetry(self, tick: int) -> None:
+        """6. On interval, the manifest."""
+        context = self.context
+        context.stats.entities = len(context.tracker)
+        context.stats.passing = int(np.count_nonzero(context.tracker.states == PASSING))
+        context.stats.frozen = context.tracker.frozen_count
+        context.stats.transfers_open = self.mailbox.open_count
+        if self.telemetry.due(context.clock.now_unix_us()):
+            self.telemetry.publish(tick)
+
+    # --- around the tick ----------------------------------------------------------------------------------------
+
+    def _housekeep(self, now_us: int, boottime_us: int) -> None:
+        """Whatever runs on an interval and binds to no tick."""
+        if self.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
+            return
+        context, membership = self.context, self.membership
+        membership.poll(now_us, boottime_us)
+        if membership.recovered is None:
+            return
+        if self.state is RuntimeState.RECOVERING:
+            self._recover(now_us, boottime_us)
+            return
+        if membership.phase == "settle":
+            self._settle = True
+        if self._settle and self.state is RuntimeState.ACTIVE:
+            self.state = RuntimeState.SETTLING
+            membership.giving_up = True
+            self.mailbox.refuse("settling")
+        membership.claim(now_us)
+        if self.election.look_due(now_us) and self.state is RuntimeState.ACTIVE:
+            self.election.sent()
+            context.request(Elect(shard=context.shard, epoch=context.epoch, ttl_ms=self.election.ttl_ms))
+        if self.state is RuntimeState.ACTIVE and self._resting_tick < 0 and membership.lease.held(boottime_us):
+            self._advance_stream(now_us)
+        self._read_journal(now_us)
+        self._repeat_despawns(now_us)
+        if self.state is RuntimeState.SETTLING:
+            self._settle_further(now_us)
+
+    def _advance_stream(self, now_us: int) -> None:
+        if not self.membership.layout.cells:
+            return
+        try:
+            self.stream.advance(self.membership.layout, now_us)
+        except SimulationError as error:
+            self._simulation_failed(error)
+
+    def _recover(self, now_us: int, boottime_us: int) -> None:
+        """RECOVER is done: read, wait for the former lease, then take the rows up."""
+        if self._fleet is None and not self._reading_fleet and now_us >= self._next_read_us:
+            self._reading_fleet = True
+            self.context.request(ReadFleet())
+        if self._fleet is None or not self.membership.lease.held(boottime_us) or not self.membership.observed_us:
+            return
+        context, recovered = self.context, self.membership.recovered
+        assert recovered is not None
+        rebuilt = rebuild(context.shard, self._fleet, context.schema)
+        self._fleet = None
+        journal = context.journal
+        journal.position = journal.read_through = rebuilt.position
+        journal.read(rebuilt.entries)
+        for key in rebuilt.done:
+            journal.apply(key)
+        first_tick = context.current_tick if recovered.resigned else rebuilt.manifest_tick + 1
+        try:
+            context.tracker.add(context.catch_up(rebuilt.rows, first_tick, context.current_tick - 1))
+        except SimulationError as error:
+            self._end(EXIT_SIMULATION, f"while catching up: {error}")
+            return
+        coming: set[TransferId | None] = set(recovered.accepted_incoming)
+        for entry, rows in rebuilt.arriving:
+            if entry.kind is EntryKind.IN:
+                self.mailbox.take_from_journal(entry, rows)
+                coming -= {entry.transfer}
+            else:
+                self.stream.take_spawn(entry, rows)
+        for transfer in recovered.accepted_incoming:
+            if transfer in coming:
+                self.mailbox.adopted_before(transfer)
+        self.state = RuntimeState.ACTIVE
+        context.stats.state = str(self.state)
+
+    def _settle_further(self, now_us: int) -> None:
+        """Once nothing is open: the last manifest, then RESIGN; a refusal means that something came in between."""
+        journal, telemetry = self.context.journal, self.telemetry
+        if self._resting_tick < 0:
+            if self.membership.claimed or self.mailbox.open_count or self.stream.waiting or self._despawning:
+                return
+            if not journal.settled or self._reading_journal or telemetry.in_flight is not None:
+                return
+            self.context.stats.transfers_open = 0
+            self._resting_tick = self.context.current_tick
+        if telemetry.in_flight is None and not self._resign_sent:
+            if self._published_at_rest:
+                self._resign_sent = True
+                self.context.request(Resign(shard=self.context.shard, epoch=self.context.epoch))
+            else:
+                telemetry.publish(self.context.current_tick)
+
+    @property
+    def _published_at_rest(self) -> bool:
+        return self._resting_tick >= 0 and self.telemetry.published_tick >= self._resting_tick
+
+    def _simulation_failed(self, error: SimulationError) -> None:
+        """The old buffer stays, the claims are given up, and it is tried again each second."""
+        context, failure = self.context, self._failure
+        now_us = context.clock.now_unix_us()
+        if failure.count and now_us < failure.next_try_us:
+            return
+        self.mailbox.tick_thrown_away()
+        failure.count += 1
+        failure.next_try_us = now_us + SIMULATION_RETRY_US
+        context.stats.simulation_errors += 1
+        context.stats.last_error = str(error)
+        context.stats.state = "simulation-error"
+        self.membership.giving_up = True
+        if failure.count > SIMULATION_RETRIES:
+            self._end(EXIT_SIMULATION, str(error))
+
+    def _simulation_works(self) -> None:
+        if self._failure.count:
+            self._failure.count = 0
+            self.membership.giving_up = self.state is RuntimeState.SETTLING
+
+    def _end(self, code: int, reason: str) -> None:
+        self.state = RuntimeState.ENDED
+        self.exit_code, self.exit_reason = code, reason
+        self.context.stats.state = "ended"
+
+    # --- the own journal ----------------------------------------------------------------------------------------
+
+    def read_journal_soon(self) -> None:
+        """Something was written to it: a peer says so, or this shard knows."""
+        self._next_tail_us = 0
+
+    def _read_journal(self, now_us: int) -> None:
+        context = self.context
+        if self._to_fetch and not self._fetching:
+            self._fetching = True
+            context.request(ReadEntries(shard=context.shard, epoch=context.epoch, ids=tuple(self._to_fetch)))
+        if self._reading_journal or self.telemetry.in_flight is not None or now_us < self._next_tail_us:
+            return
+        self._reading_journal = True
+        self._next_tail_us = now_us + TAIL_INTERVAL_US
+        context.request(Tail(shard=context.shard, epoch=context.epoch, read_after=context.journal.read_through))
+
+    def _take_entries(self, entries: tuple[JournalEntry, ...]) -> None:
+        """Entries as read back: most only confirm what this shard did; the others tell it something."""
+        for entry in self.context.journal.read(entries):
+            known = entry.transfer is not None and (
+                (entry.kind is EntryKind.OUT and self.mailbox.learn_outgoing_accepted(entry.transfer))
+                or (entry.kind is EntryKind.IN and self.mailbox.learn_incoming_accepted(entry.transfer))
+            )
+            if known:
+                continue
+            if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
+                self._to_fetch[entry.id] = entry
+            else:
+                self._removals.append(entry)
+
+    def _take_fetched(self, entries: tuple[JournalEntry, ...]) -> None:
+        for entry in entries:
+            if self._to_fetch.pop(entry.id, None) is None:
+                continue
+            rows = self.context.schema.unpack(entry.rows, entry.count)
+            if entry.kind is EntryKind.IN:
+                self.mailbox.take_from_journal(entry, rows)
+            else:
+                self.stream.take_spawn(entry, rows)
+
+    # --- despawn ------------------------------------------------------------------------------------------------
+
+    def despawn(self, ids: U64) -> U64:
+        """Asks Redis to despawn those of ``ids`` that this shard owns and that are not passing. Returns these.
+
+        They stay, and are simulated, until the script has answered.
+        """
+        tracker, context = self.context.tracker, self.context
+        mask = tracker.mask_of(ids) & (tracker.states == AUTHORITATIVE) & (tracker.not_before_tick != NEVER)
+        if mask.any():
+            tracker.not_before_tick[mask] = NEVER
+            leaving = _Despawning(tracker.rows.id[mask], tracker.rows.version[mask], 0)
+            self._despawning.append(leaving)
+            self._repeat_despawns(context.clock.now_unix_us())
+        asked: U64 = tracker.rows.id[mask]
+        return asked
+
+    def _repeat_despawns(self, now_us: int) -> None:
+        context = self.context
+        for leaving in self._despawning:
+            if leaving.next_try_us <= now_us:
+                leaving.next_try_us = NEVER
+                context.request(
+                    Despawn(
+                        shard=context.shard,
+                        epoch=context.epoch,
+                        ids=leaving.ids.tobytes(),
+                        versions=leaving.versions.tobytes(),
+                    )
+                )
+
+    def _despawned(self, request: Despawn, reply: Done | None) -> None:
+        leaving = next((d for d in self._despawning if d.ids.tobytes() == request.ids), None)
+        if leaving is None:
+            return
+        if reply is None:
+            leaving.next_try_us = self.context.clock.now_unix_us() + RETRY_US
+            return
+        self._despawning.remove(leaving)
+        gone = self.context.tracker.remove(self.context.tracker.mask_of(leaving.ids))
+        self.context.event("despawn", self.context.current_tick + 1, gone.id, gone.version)
+
+    # --- what comes from outside --------------------------------------------------------------------------------
+
+    def receive_frame(self, peer: str, frame: Frame) -> None:
+        """A frame of ``peer``'s present epoch, as it arrives, also between ticks."""
+        if self.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING):
+            return
+        match frame:
+            case Offer():
+                self.mailbox.handle_offer(peer, frame)
+            case Answer():
+                self.mailbox.handle_answer(peer, frame)
+            case Final():
+                self.mailbox.handle_final(peer, frame)
+            case Nudge():
+                self.read_journal_soon()
+                self._read_journal(self.context.clock.now_unix_us())
+
+    def receive_reply(self, request: Request, reply: Reply | None) -> None:
+        """Redis' answer to ``request``; None: it may or may not have been executed."""
+        if self.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
+            return
+        now_us, boottime_us = self.context.clock.now_unix_us(), self.context.clock.boottime_us()
+        if isinstance(reply, Refused) and self._fatal(request, reply):
+            return
+        membership = self.membership
+        match request, reply:
+            case ((Begin() | Accept() | Reject() | Cancel() | Adopted() | Released()), (Done() | None)):
+                self.mailbox.handle_reply(request, reply)
+            case Publish(), _:
+                self.telemetry.answered(isinstance(reply, Entries))
+                if isinstance(reply, Entries):
+                    self._next_tail_us = now_us + TAIL_INTERVAL_US
+                    self._take_entries(reply.entries)
+            case Tail(), _:
+                self._reading_journal = False
+                if isinstance(reply, Entries):
+                    self._take_entries(reply.entries)
+                    self._read_journal(now_us)
+            case ReadEntries(), _:
+                self._fetching = False
+                if isinstance(reply, Entries):
+                    self._take_fetched(reply.entries)
+            case Renew(), (Done() | Refused() | None):
+                membership.handle_renewed(reply, boottime_us)
+            case Observe(), (Observed() | None):
+                self._observed(reply, now_us)
+            case Claim(), (Done() | Refused() | None):
+                membership.handle_claimed(request, reply, now_us)
+            case Recover(), (Recovered() | None):
+                if membership.handle_recovered(reply, now_us):
+                    self.state = RuntimeState.RECOVERING
+                    self._housekeep(now_us, boottime_us)
+            case ReadFleet(), (FleetRecords() | None):
+                self._reading_fleet = False
+                self._fleet, self._next_read_us = reply, now_us + RETRY_US
+            case Elect(), (Elected() | None):
+                self.election.answered(reply, now_us)
+            case ((Seed() | Arrive()), (Done() | Refused() | None)):
+                if self.stream.handle_reply(request, reply, now_us):
+                    self._nudge_all()
+                if self.stream.stale:
+                    membership.look_soon(now_us)
+            case Despawn(), (Done() | None):
+                self._despawned(request, reply)
+            case Resign(), _:
+                self._resigned(reply)
+
+    def _fatal(self, request: Request, reply: Refused) -> bool:
+        """A successor exists, or Redis is another: nothing that this process still does may count."""
+        if reply.reason is RefusedReason.EPOCH:
+            self._end(EXIT_SUPERSEDED, f"a newer epoch of {self.context.shard} exists ({reply.detail})")
+        elif reply.reason is RefusedReason.GENERATION:
+            self._end(EXIT_GENERATION, "Redis restarted or was replaced: its generation is another")
+        else:
+            return False
+        return True
+
+    def _observed(self, reply: Observed | None, now_us: int) -> None:
+        holder = self.membership.members.get(self.election.holder)
+        self.membership.handle_observed(reply, now_us)
+        if reply is None:
+            return
+        self.stream.observed(seeded=reply.seeded, arrivals_through=reply.arrivals_through)
+        now = self.membership.members.get(self.election.holder)
+        if (holder is not None and holder.living) and (now is None or not now.living):
+            self.election.look_soon(now_us)
+        self.membership.claim(now_us)
+
+    def _resigned(self, reply: Reply | None) -> None:
+        self._resign_sent = False
+        if isinstance(reply, Done):
+            self.state = RuntimeState.RESIGNED
+            self.exit_code = EXIT_RESIGNED
+            self.context.stats.state = "resigned"
+        elif isinstance(reply, Refused):
+            self._resting_tick = -1  # something came in: take it up, then rest again
+            self.read_journal_soon()
+
+    def _nudge_all(self) -> None:
+        self.read_journal_soon()
+        for peer in sorted(self.peers.reachable()):
+            self.context.send(peer, Nudge())
+
+    # --- looking in ---------------------------------------------------------------------------------------------
+
+    def describe(self, entity: int) -> dict[str, Any] | None:
+        """The row of ``entity`` as plain values, or None; for Get and inspection."""
+        tracker = self.context.tracker
+        index = tracker.index_of(entity)
+        if index is None:
+            return None
+        row = tracker.rows.take(slice(index, index + 1)).to_dicts()[0]
+        return {**row, "state": STATE_NAMES[int(tracker.states[index])], "tick": self.context.current_tick}
+
+    def snapshot(self, ids: U64 | None = None) -> Columns:
+        """Copies of all rows, or of those with ``ids``."""
+        tracker = self.context.tracker
+        return tracker.rows.copy() if ids is None else tracker.rows.take(tracker.mask_of(ids))

@@ -1,0 +1,151 @@
+"""A fleet as Redis shows it: counters, the shards' own figures in their manifests' headers, rows and journals."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import redis
+from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.histogram import Histogram
+from shardfleet_shard.core.ledger import ShardEvidence, holdings
+from shardfleet_shard.core.manifest import FROZEN, AuthorityManifest
+from shardfleet_shard.core.requests import EntryKind, JournalEntry
+from shardfleet_shard.core.stats import ShardStats
+
+from . import processes
+
+
+class Observer:
+    """Reads only, by a connection of its own; what it reads is small, but it is load all the same."""
+
+    def __init__(self, client: redis.Redis, fleet: str) -> None:
+        self._client: Any = client
+        self._prefix = f"sf:{fleet}:"
+
+    def close(self) -> None:
+        self._client.close()
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the world's start, kept by the scripts."""
+        return {name.decode(): int(value) for name, value in self._client.hgetall(self._key("counters")).items()}
+
+    def handoffs(self) -> int:
+        """Entities whose transfer is complete: its record is cleared and the target alone holds them."""
+        return int(self._client.hget(self._key("counters"), "completed_entities") or 0)
+
+    def members(self) -> list[str]:
+        return sorted(name.decode() for name in self._client.hkeys(self._key("members")))
+
+    def claims(self) -> int:
+        return int(self._client.hlen(self._key("claims")))
+
+    def stats(self) -> dict[tuple[str, int], ShardStats]:
+        """By shard and epoch: what each shard said of itself in its last manifest."""
+        headers = (self._client.hget(self._key(f"manifest:{shard}"), "header") for shard in self.members())
+        found = (json.loads(header) for header in headers if header)
+        return {(header["shard"], header["epoch"]): ShardStats.from_dict(header["stats"]) for header in found}
+
+    def info(self, section: str) -> dict[str, Any]:
+        return dict(self._client.info(section))
+
+    def owned_since(self, unix_us: int) -> int:
+        """Entities that a shard holds, not frozen, by a manifest later than ``unix_us`` and the journal after it."""
+        ids: list[U64] = [np.zeros(0, np.uint64)]
+        for shard in self.members():
+            manifest = self._manifest(shard)
+            if manifest is None or manifest.unix_us <= unix_us:
+                continue
+            moving = manifest.rows.take(manifest.states != FROZEN)
+            ids.append(holdings(ShardEvidence(shard, moving.id, moving.version, self._journal(shard)))[0])
+        return len(np.unique(np.concatenate(ids)))
+
+    def _manifest(self, shard: str) -> AuthorityManifest | None:
+        """The latest; its chunks may go while they are read, as the next one comes."""
+        for _ in range(10):
+            epoch, tick, count, header = self._client.hmget(
+                self._key(f"manifest:{shard}"), "epoch", "tick", "chunks", "header"
+            )
+            if header is None:
+                return None
+            keys = [
+                self._key(f"chunk:{shard}:{epoch.decode()}:{tick.decode()}:{number + 1}")
+                for number in range(int(count))
+            ]
+            chunks = self._client.mget(keys) if keys else []
+            if None not in chunks:
+                return AuthorityManifest.from_chunks(json.loads(header), chunks)
+        return None
+
+    def _journal(self, shard: str) -> list[JournalEntry]:
+        entries = []
+        rows = self._client.hgetall(self._key(f"rows:{shard}"))
+        for entry_id, fields in self._client.xrange(self._key(f"journal:{shard}")):
+            kind, _transfer, _peer, count = fields[b"h"].decode().split(" ")[:4]
+            taken = kind in (EntryKind.IN, EntryKind.SPAWN)
+            if taken and entry_id not in rows:
+                continue  # trimmed between the two reads: the manifest that covers it comes next
+            entries.append(
+                JournalEntry(
+                    id=entry_id.decode(),
+                    kind=EntryKind(kind),
+                    count=int(count),
+                    ids=fields.get(b"i", b""),
+                    versions=fields.get(b"v", b""),
+                    rows=rows.get(entry_id, b""),
+                )
+            )
+        return entries
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Counts at one moment; the difference of two is what happened between them."""
+
+    at_s: float
+    completed: int
+    ticks_skipped: int
+    requests: int
+    """Requests that the shards sent to Redis."""
+    commands: int
+    """Commands that Redis executed, those inside scripts included."""
+    bytes_moved: int
+    """Sent over the shards' links, and in and out of Redis."""
+    cpu_s: float
+    """Of all the fleet's processes, Redis included."""
+    cpu_by_pid: dict[int, float]
+    tick_us: Histogram
+    gap_us: Histogram
+
+    @classmethod
+    def take(cls, observer: Observer, root: int) -> Sample:
+        """``root``: the pid of ``shardfleet local up``."""
+        completed, at_s = observer.handoffs(), time.monotonic()
+        stats = observer.stats().values()
+        traffic = observer.info("stats")
+        commands = observer.info("commandstats")
+        cpu_by_pid = {process.pid: process.cpu_s for process in processes.descendants(root)}
+        tick_us, gap_us = Histogram(), Histogram()
+        for shard in stats:
+            tick_us.merge(shard.tick_us)
+            gap_us.merge(shard.gap_us)
+        return cls(
+            at_s=at_s,
+            completed=completed,
+            ticks_skipped=sum(shard.ticks_skipped for shard in stats),
+            requests=sum(shard.redis_requests for shard in stats),
+            commands=sum(command["calls"] for command in commands.values()),
+            bytes_moved=sum(shard.link_bytes_sent for shard in stats)
+            + traffic["total_net_input_bytes"]
+            + traffic["total_net_output_bytes"],
+            cpu_s=sum(cpu_by_pid.values()),
+            cpu_by_pid=cpu_by_pid,
+            tick_us=tick_us,
+            gap_us=gap_us,
+        )

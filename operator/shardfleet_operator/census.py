@@ -1,0 +1,190 @@
+"""The census: does every living entity have exactly one shard that holds it?
+
+``census`` compares the registry of living ids with what each shard holds by its own manifest and journal. It is
+pure. The records that it gets are not of one moment: an entity that moves while they are read can show up twice or
+not at all. So one census proves nothing, and ``CensusHistory`` says what several in a row do prove:
+
+- *Doubled*: the same shard shows the same row at the same version again, in a record read after the other holder
+  was seen. A handover would have put an ``out`` beside that row, so this is certain.
+- *Missing*: held nowhere, time and again. To be seen nowhere by mere chance an entity must be accepted, switched
+  and published between the reading of its target and of its source. A quick reading is shorter than that takes, so
+  two agree soon enough; of slow readings many must agree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.ledger import ShardEvidence, holdings
+from shardfleet_shard.core.manifest import FROZEN, PASSING, AuthorityManifest
+from shardfleet_shard.core.requests import ShardRecord
+
+CONFIRM_AFTER_US = 1_500_000
+"""Two censuses that are to agree lie at least this far apart."""
+QUICK_READING_US = 40_000
+"""Shorter than the default 60 ms between an acceptance and the switch, less the guard."""
+SLOW_READINGS_TO_AGREE = 8
+
+Claim = tuple[int, str, int]
+"""(id, shard, version): one of several shards that hold the id."""
+
+_NO_IDS = np.zeros(0, np.uint64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Census:
+    """One count of the fleet. Id arrays are sorted u64.
+
+    Attributes:
+        unix_us: when the reading began.
+        reading_us: how long it took.
+        expected: entities that were spawned and not despawned.
+        owned: those of them that exactly one shard holds, whatever their state there.
+        passing, frozen: rows that manifests show in that state; part of ``owned``.
+        missing: living, and held nowhere.
+        doubled: held by more than one shard.
+        strays: held, and not living by the registry.
+        claims: who holds what of ``doubled``.
+        published: (epoch, tick) of each shard's manifest.
+    """
+
+    unix_us: int
+    reading_us: int = 0
+    expected: int = 0
+    owned: int = 0
+    passing: int = 0
+    frozen: int = 0
+    missing: U64 = field(default_factory=lambda: _NO_IDS)
+    doubled: U64 = field(default_factory=lambda: _NO_IDS)
+    strays: U64 = field(default_factory=lambda: _NO_IDS)
+    claims: frozenset[Claim] = frozenset()
+    published: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, int]:
+        """The figures of a report's ``entities``."""
+        return {
+            "expected": self.expected,
+            "owned": self.owned,
+            "passing": self.passing,
+            "frozen": self.frozen,
+            "missing": len(self.missing),
+            "doubled": len(self.doubled),
+        }
+
+
+def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, reading_us: int = 0) -> Census:
+    """Counts the fleet, taking the records at their word.
+
+    Args:
+        records: every shard's manifest and journal, rows included.
+        living_ids: (n,) u64, the registry: spawned and not despawned.
+        now_us: Unix microseconds at which the reading began.
+        reading_us: how long the reading took.
+    Raises:
+        ValueError: a damaged manifest or journal entry; the message names the shard.
+    """
+    living = np.unique(np.asarray(living_ids, np.uint64))
+    passing = frozen = 0
+    published: dict[str, tuple[int, int]] = {}
+    ids, versions, shards = [_NO_IDS], [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+    for number, record in enumerate(records):
+        evidence, manifest = _read(record)
+        if manifest is not None:
+            published[record.shard] = (manifest.epoch, manifest.tick)
+            passing += int(np.count_nonzero(manifest.states == PASSING))
+            frozen += int(np.count_nonzero(manifest.states == FROZEN))
+        held, at_version = holdings(evidence)
+        ids.append(held)
+        versions.append(at_version)
+        shards.append(np.full(len(held), number, np.int64))
+
+    all_ids, all_versions, all_shards = np.concatenate(ids), np.concatenate(versions), np.concatenate(shards)
+    held_ids, holders = np.unique(all_ids, return_counts=True)
+    doubled = held_ids[holders > 1]
+    claims = frozenset(
+        (int(all_ids[row]), records[all_shards[row]].shard, int(all_versions[row]))
+        for row in np.flatnonzero(np.isin(all_ids, doubled))
+    )
+    return Census(
+        unix_us=now_us,
+        reading_us=reading_us,
+        expected=len(living),
+        owned=int(np.count_nonzero(np.isin(held_ids[holders == 1], living))),
+        passing=passing,
+        frozen=frozen,
+        missing=np.setdiff1d(living, held_ids, assume_unique=True),
+        doubled=doubled,
+        strays=np.setdiff1d(held_ids, living, assume_unique=True),
+        claims=claims,
+        published=published,
+    )
+
+
+def _read(record: ShardRecord) -> tuple[ShardEvidence, AuthorityManifest | None]:
+    if not record.header:
+        return ShardEvidence(record.shard, _NO_IDS, np.zeros(0, np.uint32), record.entries), None
+    try:
+        manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
+    except ValueError as error:
+        raise ValueError(f"manifest of {record.shard}: {error}") from error
+    return ShardEvidence(record.shard, manifest.rows.id, manifest.rows.version, record.entries), manifest
+
+
+@dataclass(slots=True)
+class CensusHistory:
+    """What censuses in a row prove together. Holds an entry for each id under suspicion and for no other."""
+
+    _missing: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
+    """id -> (unix_us of the first census that missed it, censuses in a row, all readings quick)."""
+    _beaten: dict[Claim, int] = field(default_factory=dict)
+    """Claim that another shard's claim equals or exceeds -> unix_us of the first census that saw it so."""
+    _published: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    _proven: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+
+    def confirm(self, latest: Census) -> Census:
+        """``latest`` with only those missing and doubled ids that it and the ones before it agree on.
+
+        A census before which no shard has published anything new adds nothing: what stood proven stands.
+        """
+        if not self._published or latest.published != self._published:
+            self._published = dict(latest.published)
+            self._proven = (self._count_missing(latest), self._count_doubled(latest))
+        missing, doubled = self._proven
+        return replace(
+            latest,
+            missing=np.array([entity for entity in latest.missing.tolist() if entity in missing], np.uint64),
+            doubled=np.array([entity for entity in latest.doubled.tolist() if entity in doubled], np.uint64),
+        )
+
+    def _count_missing(self, latest: Census) -> frozenset[int]:
+        quick = latest.reading_us <= QUICK_READING_US
+        missing: dict[int, tuple[int, int, bool]] = {}
+        for entity in latest.missing.tolist():
+            since, count, all_quick = self._missing.get(entity, (latest.unix_us, 0, True))
+            missing[entity] = (since, count + 1, all_quick and quick)
+        self._missing = missing
+        return frozenset(
+            entity
+            for entity, (since, count, all_quick) in missing.items()
+            if latest.unix_us - since >= CONFIRM_AFTER_US and count >= (2 if all_quick else SLOW_READINGS_TO_AGREE)
+        )
+
+    def _count_doubled(self, latest: Census) -> frozenset[int]:
+        top: dict[int, list[int]] = {}
+        for entity, _, version in latest.claims:
+            top.setdefault(entity, []).append(version)
+        highest = {entity: sorted(versions)[-2:] for entity, versions in top.items()}
+        self._beaten = {
+            claim: self._beaten.get(claim, latest.unix_us)
+            for claim in sorted(latest.claims)
+            # The highest claim alone is never suspect: it may be a handover just made.
+            if claim[2] < highest[claim[0]][-1] or highest[claim[0]][0] == highest[claim[0]][-1]
+        }
+        return frozenset(
+            entity for (entity, _, _), since in self._beaten.items() if latest.unix_us - since >= CONFIRM_AFTER_US
+        )

@@ -1,0 +1,204 @@
+"""The watchdog's loop: read the active index, judge, keep the book of findings; and the census beside it.
+
+A finding is opened when two audits in a row come to the same verdict (a machine that was suspended wakes up with
+every open transfer overdue, and needs a moment), said once, changed when the verdict changes, and marked as
+resolved when the transfer is gone or in order again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.requests import ShardRecord
+from shardfleet_shard.core.transfer import TransferId
+from shardfleet_shard.errors import StoreError
+
+from ..census import Census, CensusHistory, census
+from .judge import HANDOFF_DISCREPANCY_THRESHOLD_US, ManifestSummary, OpenTransfer, Verdict, judge
+
+log = logging.getLogger(__name__)
+
+AUDIT_INTERVAL_US = 250_000
+CENSUS_INTERVAL_US = 1_600_000
+CENSUS_DUTY = 20
+"""A census that took t is followed by at least 20 t of rest: counting a large world must not become its load."""
+MAX_RESOLVED = 1_000
+"""Resolved findings kept for the report; the oldest go first, and are still in ``FindingBook.total``."""
+
+
+class WatchdogStore(Protocol):
+    """What the watchdog reads. Any of these raises ``StoreError`` where Redis does not answer."""
+
+    async def open_transfers(self, before_us: int) -> Sequence[OpenTransfer]:
+        """Active records with a transfer time before ``before_us``, holders included."""
+
+    async def manifest_summaries(self) -> Mapping[str, ManifestSummary]:
+        """Header of every shard's last manifest, by shard."""
+
+    async def records_and_living(self) -> tuple[Sequence[ShardRecord], U64]:
+        """Every manifest and journal with rows, and the registry of living ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A verdict and its life. ``resolved_us`` is None while it stands. Unix microseconds."""
+
+    verdict: Verdict
+    since_us: int
+    resolved_us: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.verdict.to_dict(), "since_us": self.since_us, "resolved_us": self.resolved_us}
+
+    def __str__(self) -> str:
+        if self.resolved_us is None:
+            return str(self.verdict)
+        lasted_ms = (self.resolved_us - self.since_us) // 1000
+        return f"resolved after {lasted_ms} ms: {self.verdict.kind} {self.verdict.transfer}"
+
+
+@dataclass(slots=True)
+class FindingBook:
+    """What stands and what has been resolved. Pure: verdicts in, news out."""
+
+    standing: dict[TransferId, Finding] = field(default_factory=dict)
+    resolved: list[Finding] = field(default_factory=list)
+    total: int = 0
+    """Findings ever opened."""
+    _suspected: dict[TransferId, Verdict] = field(default_factory=dict)
+
+    def take(self, verdicts: Sequence[Verdict], now_us: int) -> list[Finding]:
+        """One audit's verdicts. Returns the findings that are new, changed or resolved by it, sorted."""
+        news = []
+        latest = {verdict.transfer: verdict for verdict in verdicts}
+        for transfer, verdict in sorted(latest.items()):
+            before, suspected = self.standing.get(transfer), self._suspected.get(transfer)
+            if before is not None and before.verdict.standing == verdict.standing:
+                self.standing[transfer] = replace(before, verdict=verdict)
+            elif suspected is not None and suspected.standing == verdict.standing:
+                if before is not None:
+                    self._resolve(before, now_us)
+                self.standing[transfer] = Finding(verdict=verdict, since_us=now_us)
+                self.total += 1
+                news.append(self.standing[transfer])
+        for transfer in sorted(self.standing.keys() - latest.keys()):
+            news.append(self._resolve(self.standing.pop(transfer), now_us))
+        self._suspected = latest
+        return news
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that are kept, resolved ones first, in the order of their resolution."""
+        return [*self.resolved, *(finding for _, finding in sorted(self.standing.items()))]
+
+    def _resolve(self, finding: Finding, now_us: int) -> Finding:
+        done = replace(finding, resolved_us=now_us)
+        self.resolved.append(done)
+        del self.resolved[:-MAX_RESOLVED]
+        return done
+
+
+class Watchdog:
+    """Audits one fleet until it is canceled.
+
+    Args:
+        store: where it reads.
+        threshold_us: a transfer is judged this long after its switch time.
+        interval_us: between two audits.
+        census_interval_us: between two censuses at the least; 0: no census.
+        on_news: called with each new, changed or resolved finding.
+    Attributes:
+        book: standing and resolved findings.
+        latest_census: as confirmed by the ones before it; None before the first.
+    """
+
+    def __init__(
+        self,
+        store: WatchdogStore,
+        clock: Clock,
+        *,
+        threshold_us: int = HANDOFF_DISCREPANCY_THRESHOLD_US,
+        interval_us: int = AUDIT_INTERVAL_US,
+        census_interval_us: int = CENSUS_INTERVAL_US,
+        on_news: Callable[[Finding], None] | None = None,
+    ) -> None:
+        self.book = FindingBook()
+        self.latest_census: Census | None = None
+        self._store = store
+        self._clock = clock
+        self._threshold_us = threshold_us
+        self._interval_us = interval_us
+        self._census_interval_us = census_interval_us
+        self._on_news = on_news
+        self._history = CensusHistory()
+        self._said: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Audits and counts, each on its interval. No error ends it; each is said once until it is over."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._repeat("audit", self.audit_once, self._interval_us, duty=1))
+            if self._census_interval_us:
+                tasks.create_task(self._repeat("census", self.census_once, self._census_interval_us, duty=CENSUS_DUTY))
+
+    async def audit_once(self) -> list[Finding]:
+        """Reads and judges once; returns what is new. Raises ``StoreError``."""
+        now_us = self._clock.now_unix_us()
+        overdue = await self._store.open_transfers(now_us - self._threshold_us)
+        # Manifests are read only where there is something to explain: the usual audit is one small request.
+        manifests = await self._store.manifest_summaries() if overdue else {}
+        news = self.book.take(judge(overdue, manifests, now_us, self._threshold_us), now_us)
+        for finding in news:
+            log.log(logging.INFO if finding.resolved_us else logging.WARNING, "watchdog: %s", finding)
+            if self._on_news is not None:
+                self._on_news(finding)
+        return news
+
+    async def census_once(self) -> Census:
+        """Counts the fleet once. Raises ``StoreError``, or ``ValueError`` for a damaged manifest."""
+        now_us = self._clock.now_unix_us()
+        records, living = await self._store.records_and_living()
+        reading_us = self._clock.now_unix_us() - now_us
+        counted = await asyncio.to_thread(census, records, living, now_us, reading_us=reading_us)
+        self.latest_census = confirmed = self._history.confirm(counted)
+        self._say_census(confirmed)
+        return confirmed
+
+    def _say_census(self, confirmed: Census) -> None:
+        for word, ids in (("missing", confirmed.missing), ("doubled", confirmed.doubled)):
+            if len(ids):
+                some = ", ".join(map(str, ids[:10].tolist())) + (", ..." if len(ids) > 10 else "")
+                self._say(word, f"census: {len(ids)} {word}: {some}")
+            else:
+                self._unsay(word, f"census: none {word} any more")
+
+    async def _repeat(self, what: str, once: Callable[[], Awaitable[object]], interval_us: int, *, duty: int) -> None:
+        while True:
+            started_us = self._clock.now_unix_us()
+            try:
+                await once()
+                self._unsay("redis", "watchdog: Redis answers again")
+                self._unsay(what, f"watchdog: {what} goes on")
+            except StoreError as error:
+                # Once an outage, whoever of the two loops meets it first and however its words change.
+                if "redis" not in self._said:
+                    self._say("redis", f"watchdog: nothing is audited while Redis does not answer: {error}")
+            except Exception as error:
+                self._say(what, f"watchdog: {what} failed: {type(error).__name__}: {error}", error)
+            took_us = max(0, self._clock.now_unix_us() - started_us)
+            rest_us = max(interval_us - took_us, took_us * duty if duty > 1 else 0, interval_us // 10)
+            await asyncio.sleep(rest_us / 1_000_000)
+
+    def _say(self, key: str, message: str, error: Exception | None = None) -> None:
+        if self._said.get(key) != message:
+            self._said[key] = message
+            log.warning("%s", message, exc_info=error)
+
+    def _unsay(self, key: str, message: str) -> None:
+        if self._said.pop(key, None) is not None:
+            log.info("%s", message)

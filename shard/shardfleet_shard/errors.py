@@ -9,6 +9,7 @@ ShardfleetError
 │   └── StoreRefused      a Redis that cannot serve (cluster mode, eviction, too old)
 ├── FrameError            a frame that is not well formed, too large or of another fleet
 ├── SimulationError       a plugin raised, or returned rows that cannot be
+├── TraceError            a trace cannot be written: the process must end, an untraced tick proves nothing
 ├── Superseded            a newer epoch of this shard exists: the process must end
 └── InvariantError        a bug: an invariant broke; caught in main only (exit code 1)
 """
@@ -80,6 +81,12 @@ class SimulationError(ShardfleetError):
     """A simulation plugin raised, or returned rows that break its contract."""
 
     code = "simulation"
+
+
+class TraceError(ShardfleetError):
+    """A trace file can't be made or written (names it). The process must end: an untraced tick proves nothing."""
+
+    code = "trace"
 
 
 class Superseded(ShardfleetError):

@@ -27,7 +27,7 @@ class Scale:
 
     load_entities: int = 40_000
     load_speed: float = 1000.0
-    """World units a second. In a random direction and a world 240 wide that is 4 / pi * speed / 240 crossings a second."""
+    """World units a second. Random directions and a world 240 wide: 4 / pi * speed / 240 crossings a second."""
     load_ramp_s: float = 5.0
     load_window_s: float = 20.0
     tick_window_s: float = 10.0

@@ -16,6 +16,7 @@ from .errors import SpecError
 
 HANDOFF_DELAY_VARIABLE = "ATLASNET_ENTITY_HANDOFF_TRANSFER_DELAY_US"
 DEFAULT_HANDOFF_DELAY_US = 60_000
+MAX_HANDOFF_DELAY_US = 10_000_000
 
 _DURATION = re.compile(r"(\d{1,9})(us|ms|s|m)")
 _UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
@@ -27,6 +28,19 @@ def parse_duration_us(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 60ms, 3s or 500us")
     return int(match[1]) * _UNIT_US[match[2]]
+
+
+def format_duration_us(duration_us: int) -> str:
+    """60000 -> '60ms': in the largest unit that leaves no fraction; ``parse_duration_us`` reads it back."""
+    for unit in ("m", "s", "ms"):
+        if duration_us and duration_us % _UNIT_US[unit] == 0:
+            return f"{duration_us // _UNIT_US[unit]}{unit}"
+    return f"{duration_us}us"
+
+
+def default_skew_limit_us(handoff_delay_us: int) -> int:
+    """A quarter of the delay: what a clock may be off where the fleet doesn't say."""
+    return max(1, handoff_delay_us // 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +79,27 @@ class FleetConfig:
         return len(self.world_low)
 
     def validate(self) -> None:
-        """Every fault at once, by field path. Raises ``SpecError``."""
+        """Every fault at once, by field path, or by the variable that a value came from. Raises ``SpecError``."""
         faults = []
-        tick_us = 1_000_000 / max(1, self.tick_rate)
+        tick_us = -(-1_000_000 // max(1, self.tick_rate))
+        source = self.sources.get("handoff_delay_us", "spec")
+        delay_field = HANDOFF_DELAY_VARIABLE if source == HANDOFF_DELAY_VARIABLE else "spec.handoff.delay"
         if self.handoff_delay_us < tick_us + self.guard_us:
             faults.append(
                 (
-                    "spec.handoff.delay",
+                    delay_field,
                     f"{self.handoff_delay_us} us is less than one tick plus the guard "
-                    f"({tick_us:.0f} + {self.guard_us} us); raise it or the tick rate",
+                    f"({tick_us} + {self.guard_us} us); raise it or the tick rate",
+                )
+            )
+        elif self.handoff_delay_us > MAX_HANDOFF_DELAY_US:
+            faults.append((delay_field, f"{self.handoff_delay_us} us is more than {MAX_HANDOFF_DELAY_US} us; lower it"))
+        elif self.skew_limit_us > self.handoff_delay_us:
+            faults.append(
+                (
+                    delay_field,
+                    f"{self.handoff_delay_us} us is less than the skew limit ({self.skew_limit_us} us); "
+                    "raise it or lower spec.handoff.skewLimit",
                 )
             )
         if len(self.world_low) != len(self.world_high) or any(

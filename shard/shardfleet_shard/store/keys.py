@@ -1,0 +1,75 @@
+"""Where everything lies in Redis. All keys of a fleet start with ``sf:<fleet>:``.
+
+| key | type | content |
+| --- | --- | --- |
+| meta | hash | generation, format, seeded, origin_tick, arrivals_through, phase, resigned:<shard> (epoch) |
+| layout | hash | version, json |
+| epoch | hash | shard -> its epoch; every shard that ever was |
+| lease:<shard> | string, PX | the epoch that may simulate |
+| claims | hash | cell path -> "shard epoch" |
+| members | hash | shard -> "ordinal epoch address" |
+| election | string, PX | "shard epoch" of the entity stream's owner |
+| link:<a>\\|<b> | string, PX | "shard epoch" of who dials; the names sorted |
+| record:<id> | hash | an open transfer: state, source, source_epoch, sequence, target, target_epoch, cell, ... |
+| holders:<id> | set | the shards that hold its entities |
+| active | zset | transfer ids by transfer_time_us |
+| decided:<shard>:<epoch> | hash | floor (this and all lower sequences are decided), and a field for each one above |
+| journal:<shard> | stream | h "kind transfer peer count tick offer_tick", i ids, v versions |
+| rows:<shard> | hash | journal entry id -> rows of `in` and `spawn`; apart, so that tailing never touches them |
+| manifest:<shard> | hash | epoch, tick, position, header, chunks (their number) |
+| chunk:<shard>:<epoch>:<tick>:<n> | string | a manifest's chunks, n from 1 |
+| stage:<shard>:<epoch>:<tick>:<n> | string, PX | chunks on their way to a manifest; PUBLISH renames them |
+| ids | hash | living entities: upper 7 bytes of the id (little-endian) -> 32-byte bitmap of the low byte |
+| gone | zset | despawned ids (8 bytes, little-endian) by Unix ms, for 60 s |
+| counters | hash | started_transfers, started_entities, completed_..., canceled_..., rejected_..., spawned, despawned |
+
+``ids`` takes about 45 bytes for 256 neighbouring ids, and is exact for every u64; a set of decimal numbers would not
+be an intset above 2^63, and would need arithmetic that Lua's doubles cannot do.
+
+``resigned:<shard>`` stays until the next epoch's first PUBLISH, so that a RECOVER that is repeated, or followed by a
+crash before the world went on, still says that the rows rest.
+"""
+
+from __future__ import annotations
+
+import re
+
+FORMAT = "1"
+"""Of the layout above, in ``meta.format``. Data of another format is refused, never converted by guessing."""
+
+ROOT = "sf:"
+FLEET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+COUNTERS = (
+    "started_transfers",
+    "started_entities",
+    "completed_transfers",
+    "completed_entities",
+    "canceled_transfers",
+    "canceled_entities",
+    "rejected_transfers",
+    "rejected_entities",
+    "spawned",
+    "despawned",
+)
+
+IDS_PER_BITMAP = 256
+BUCKET_BYTES = 7
+BITMAP_BYTES = IDS_PER_BITMAP // 8
+
+
+def fleet_prefix(fleet: str) -> str:
+    """``sf:<fleet>:``. Raises ``ValueError`` for a name that is no lower-case DNS name."""
+    if FLEET_NAME.fullmatch(fleet) is None:
+        raise ValueError(f"fleet name {fleet!r}: lower-case letters, digits, '-' and '.' only, at most 253 of them")
+    return f"{ROOT}{fleet}:"
+
+
+def fleet_of(meta_key: str) -> str:
+    """The reverse for a fleet's ``meta`` key."""
+    return meta_key.removeprefix(ROOT).removesuffix(":meta")
+
+
+def link_pair(one: str, other: str) -> str:
+    """The sorted pair as it stands in a link lease's key."""
+    return "|".join(sorted((one, other)))

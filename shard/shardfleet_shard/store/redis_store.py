@@ -1,0 +1,270 @@
+"""``RedisStore``: requests to Redis and back, one pipeline a call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
+
+from ..core.requests import FleetRecords, Join, Joined, ReadFleet, Reply, Request, ShardRecord
+from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
+from .connections import UNANSWERED, Answer, Connections
+from .journal import entries_from_flat
+from .keys import FORMAT, fleet_prefix
+from .scripts import TABLE, Command, all_lua, commands_of, script_command
+from .server_info import ServerInfo
+
+_log = logging.getLogger(__name__)
+
+TIMEOUT_S = 1.0
+"""A third of the default lease: a renewal that got no answer can be repeated before the lease ends."""
+BYTES_PER_SECOND = 20_000_000
+"""Large calls get further time: what a slow disk still appends."""
+READ_TIMEOUT_S = 30.0
+"""For reading a whole fleet."""
+CONNECTIONS = 16
+
+_TEMPORARY_CODES = ("MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "NOAUTH", "STAGE", "OOM", "READONLY")
+"""Errors by which Redis says 'not now': the request is unanswered, and it is tried again like any other."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """A request and where its commands lie in the pipeline."""
+
+    request: Request
+    commands: list[Command]
+    first: int
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.commands) - 1
+
+
+class RedisStore:
+    """One fleet in one Redis.
+
+    Args:
+        url: redis://, rediss:// or unix://; the password in it appears in no message.
+        fleet: its name; all keys start with ``sf:<fleet>:``.
+        timeout_s: how long a call waits for its answers, beyond the time that its bytes need.
+        connections: at most; each call uses one of its own.
+    Raises:
+        StoreRefused: the URL or the fleet's name cannot be used.
+
+    Attributes:
+        generation: Redis' run_id when ``join`` last ran; '' before.
+        client_requests: commands sent so far.
+        info: what ``connect`` learnt of the server, or None before.
+    """
+
+    def __init__(self, url: str, fleet: str, *, timeout_s: float = TIMEOUT_S, connections: int = CONNECTIONS) -> None:
+        try:
+            self.prefix = fleet_prefix(fleet)
+        except ValueError as error:
+            raise StoreRefused(str(error)) from None
+        self.fleet = fleet
+        self.generation = ""
+        self.client_requests = 0
+        self.info: ServerInfo | None = None
+        self._timeout_s = timeout_s
+        self._connections = Connections(url, limit=connections, timeout_s=timeout_s)
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.fleet!r} at {self.address})"
+
+    @property
+    def address(self) -> str:
+        """Host and port, or the socket's path; for messages."""
+        return self._connections.address
+
+    @property
+    def durable(self) -> bool:
+        """Whether this Redis keeps its data over a restart (AOF); False is the condition RedisNotDurable."""
+        return self.info is not None and self.info.durable
+
+    @property
+    def last_error(self) -> str:
+        """Why the newest unanswered call was not answered; '' where there was none."""
+        return self._connections.last_error
+
+    # --- starting ----------------------------------------------------------------------------------------------
+
+    async def connect(self) -> ServerInfo:
+        """Checks that this Redis can serve, and loads the scripts.
+
+        Raises:
+            StoreUnavailable: nobody answers there (yet).
+            StoreRefused: cluster mode, a replica, an eviction policy, too old, or a wrong password.
+        """
+        info, config = await self.call([("INFO",), ("CONFIG", "GET", "appendfsync")], errors=True)
+        if isinstance(info, ResponseError):
+            if str(info).startswith(("NOAUTH", "WRONGPASS")) or "uthentication" in str(info):
+                raise StoreRefused(f"Redis at {self.address} wants a password: {info}")
+            raise StoreUnavailable(f"Redis at {self.address} does not serve yet: {info}")
+        appendfsync = config[1].decode() if isinstance(config, list) and len(config) == 2 else ""
+        self.info = ServerInfo.from_info(info.decode("utf-8", "replace"), appendfsync=appendfsync)
+        self.info.refuse_unfit(self.address)
+        await self.load_scripts()
+        return self.info
+
+    async def load_scripts(self) -> None:
+        """SCRIPT LOAD of all. Raises ``StoreUnavailable``, or ``StoreError`` where Redis will not have one."""
+        await self.call([("SCRIPT", "LOAD", lua.text) for lua in all_lua()])
+
+    async def join(self) -> Joined:
+        """Executes ``Join`` and sends what it learnt, Redis' run_id, with every further request.
+
+        Raises:
+            DataFolderError: the data in Redis are of another format.
+            StoreUnavailable: no answer.
+        """
+        (stored_format,) = await self.call([("HGET", f"{self.prefix}meta", "format")])
+        if stored_format not in (None, FORMAT.encode()):
+            raise DataFolderError(
+                f"fleet {self.fleet!r} in Redis at {self.address} has data of format {stored_format.decode()!r}, "
+                f"this version reads {FORMAT!r}: use the version that wrote it, or start anew"
+            )
+        (reply,) = await self.execute([Join()])
+        if not isinstance(reply, Joined):
+            raise StoreUnavailable(f"no answer from Redis at {self.address}: {self.last_error}")
+        self.generation = reply.generation
+        return reply
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    async def execute(self, requests: Sequence[Request], *, timeout_s: float | None = None) -> list[Reply | None]:
+        """Sends all ``requests`` as one pipeline (not a transaction) and returns their replies in order.
+
+        None stands for each whose answer never came: it may have been executed, or may yet be. Safe to call from
+        several tasks at once; nothing orders two calls.
+
+        Raises:
+            StoreError: a script failed in Redis, which is a bug or a foreign key under our prefix.
+        """
+        plans: list[_Plan] = []
+        commands: list[Command] = []
+        for request in requests:
+            own = self._commands_of(request)
+            plans.append(_Plan(request, own, len(commands)))
+            commands += own
+        answers = await self._exchange(commands, timeout_s or self._time_for(requests, commands))
+        missing = [plan for plan in plans if isinstance(answers[plan.last], NoScriptError)]
+        if missing:
+            await self._repeat(missing, answers, timeout_s)
+        return [await self._reply(plan, answers) for plan in plans]
+
+    def _commands_of(self, request: Request) -> list[Command]:
+        if isinstance(request, ReadFleet):
+            return [("HKEYS", f"{self.prefix}epoch")]
+        return commands_of(request, self.prefix, self.generation)
+
+    def _time_for(self, requests: Sequence[Request], commands: Sequence[Command]) -> float:
+        size = sum(len(argument) for command in commands for argument in command if isinstance(argument, bytes))
+        base = READ_TIMEOUT_S if any(isinstance(request, ReadFleet) for request in requests) else self._timeout_s
+        return base + size / BYTES_PER_SECOND
+
+    async def _repeat(self, plans: Sequence[_Plan], answers: list[Answer], timeout_s: float | None) -> None:
+        """Redis lost its scripts (a restart, SCRIPT FLUSH): they were not executed, so they are sent once more."""
+        try:
+            await self.load_scripts()
+        except StoreUnavailable:
+            return
+        calls = [plan.commands[-1] for plan in plans]
+        again = await self._exchange(calls, timeout_s or self._time_for([plan.request for plan in plans], calls))
+        for plan, answer in zip(plans, again, strict=True):
+            answers[plan.last] = answer
+
+    async def _reply(self, plan: _Plan, answers: Sequence[Answer]) -> Reply | None:
+        answer = answers[plan.last]
+        if answer is UNANSWERED:
+            return None
+        if isinstance(answer, ResponseError):
+            self._raise_unless_temporary(type(plan.request).__name__, answer)
+            return None
+        if isinstance(plan.request, ReadFleet):
+            return await self._read_fleet([name.decode() for name in answer])
+        return TABLE[type(plan.request)].reply(answer)
+
+    async def _read_fleet(self, shards: Sequence[str]) -> FleetRecords | None:
+        """One script a shard: each of one moment, the fleet not."""
+        records = []
+        for shard in sorted(shards):
+            command = script_command("read_shard", self.prefix, self.generation, shard)
+            (answer,) = await self._exchange([command], READ_TIMEOUT_S)
+            if answer is UNANSWERED:
+                return None
+            if isinstance(answer, ResponseError):
+                self._raise_unless_temporary("ReadFleet", answer)
+                return None
+            header, chunks, entries = answer
+            records.append(
+                ShardRecord(
+                    shard=shard,
+                    header=header.decode(),
+                    chunks=tuple(chunks),
+                    entries=entries_from_flat(entries, 5),
+                )
+            )
+        return FleetRecords(records=tuple(records))
+
+    def _raise_unless_temporary(self, what: str, error: ResponseError) -> None:
+        """Notes what passes by itself; raises ``StoreError`` for the rest."""
+        if not is_temporary(error):
+            raise StoreError(f"{what}: Redis at {self.address} answered {error}") from error
+        self._connections.last_error = str(error)
+        _log.warning("redis refuses for now", extra={"redis": self.address, "request": what, "reason": str(error)})
+
+    async def call(
+        self, commands: Sequence[Command], *, timeout_s: float | None = None, errors: bool = False
+    ) -> list[Any]:
+        """Plain commands as one pipeline, for reading and for the operator's own writes.
+
+        Args:
+            errors: return errors as ``ResponseError`` instances instead of raising them.
+        Raises:
+            StoreUnavailable: an answer did not come.
+            StoreRefused: Redis refuses the password.
+            StoreError: Redis answered with an error.
+        """
+        answers = await self._exchange(commands, timeout_s or self._time_for((), commands))
+        for command, answer in zip(commands, answers, strict=True):
+            if answer is UNANSWERED and self._connections.authentication_failed:
+                raise StoreRefused(f"Redis at {self.address} refuses the user or password: {self.last_error}")
+            if answer is UNANSWERED:
+                raise StoreUnavailable(f"no answer from Redis at {self.address}: {self.last_error}")
+            if isinstance(answer, ResponseError) and not errors:
+                kind = StoreUnavailable if is_temporary(answer) else StoreError
+                raise kind(f"{command[0]!s}: Redis at {self.address} answered {answer}") from answer
+        return answers
+
+    async def run_script(self, name: str, *arguments: bytes | str | int, timeout_s: float | None = None) -> Any:
+        """One of scripts/ that is no request. Raises as ``call``."""
+        command = script_command(name, self.prefix, self.generation, *arguments)
+        (answer,) = await self.call([command], timeout_s=timeout_s, errors=True)
+        if isinstance(answer, NoScriptError):
+            await self.load_scripts()
+            (answer,) = await self.call([command], timeout_s=timeout_s, errors=True)
+        if isinstance(answer, ResponseError):
+            kind = StoreUnavailable if is_temporary(answer) else StoreError
+            raise kind(f"{name}: Redis at {self.address} answered {answer}") from answer
+        return answer
+
+    async def _exchange(self, commands: Sequence[Command], timeout_s: float) -> list[Answer]:
+        if not commands:
+            return []
+        self.client_requests += len(commands)
+        return await self._connections.exchange(commands, timeout_s)
+
+
+def is_temporary(error: ResponseError) -> bool:
+    """Whether Redis only says 'not now' (loading, memory, disk, a script of somebody else that runs too long)."""
+    if isinstance(error, NoScriptError | OutOfMemoryError | ReadOnlyError | BusyLoadingError):
+        return True
+    return str(error).startswith(_TEMPORARY_CODES)

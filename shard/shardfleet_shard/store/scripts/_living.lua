@@ -1,0 +1,18 @@
+-- ids is a hash of bitmaps: the upper 56 bits of an entity's id -> 32 bytes, one bit for each of the 256 ids there.
+-- Ids are 8 bytes, little-endian, so the field is bytes 2 to 8 and the bit is byte 1.
+local GONE_MS = 60000
+local BATCH = 1000 -- unpack() fails somewhere above 7,000 values
+
+local function expire_gone()
+  local now = call('TIME')
+  local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+  call('ZREMRANGEBYSCORE', prefix .. 'gone', '-inf', integer(now_ms - GONE_MS))
+  return now_ms
+end
+
+-- Calls `each` with the first and last index of every BATCH of `values`.
+local function in_batches(values, each)
+  for first = 1, #values, BATCH do
+    each(first, math.min(first + BATCH - 1, #values))
+  end
+end

@@ -1,0 +1,8 @@
+-- include _base
+-- The caller has seen the process end, so no generation matters: a lease of a dead process is never right.
+local name = prefix .. 'lease:' .. shard
+local holder = call('GET', name)
+if holder and (epoch == '0' or tonumber(holder) <= tonumber(epoch)) then
+  call('DEL', name)
+end
+return 'ok'

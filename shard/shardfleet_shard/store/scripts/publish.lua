@@ -1,0 +1,63 @@
+-- include _base
+-- include _actor
+-- include _journal
+-- [5] tick, [6] position, [7] header, [8] read after, [9] number of chunks, [10] the only chunk where it came along.
+-- Other chunks lie under stage:<shard>:<epoch>:<tick>:<n>, with an expiry, set just before by the same pipeline.
+local tick, position, count = ARGV[5], ARGV[6], tonumber(ARGV[9])
+local manifest = prefix .. 'manifest:' .. shard
+local inline = ARGV[10]
+
+local function chunk_key(kind, its_epoch, its_tick, number)
+  return prefix .. kind .. ':' .. shard .. ':' .. its_epoch .. ':' .. its_tick .. ':' .. number
+end
+
+local stored = call('HMGET', manifest, 'epoch', 'tick', 'chunks')
+if stored[1] then
+  local by_epoch = tonumber(epoch) - tonumber(stored[1])
+  if by_epoch < 0 or (by_epoch == 0 and tonumber(tick) <= tonumber(stored[2])) then
+    for number = 1, inline and 0 or count do
+      call('UNLINK', chunk_key('stage', epoch, tick, number))
+    end
+    return refused('older', stored[1] .. ' ' .. stored[2])
+  end
+end
+
+if inline then
+  call('SET', chunk_key('chunk', epoch, tick, 1), inline)
+else
+  for number = 1, count do
+    if call('EXISTS', chunk_key('stage', epoch, tick, number)) == 0 then
+      return redis.error_reply('STAGE chunk ' .. number .. ' of ' .. count .. ' expired before the manifest was closed')
+    end
+  end
+  for number = 1, count do
+    local name = chunk_key('chunk', epoch, tick, number)
+    call('RENAME', chunk_key('stage', epoch, tick, number), name)
+    call('PERSIST', name)
+  end
+end
+for number = 1, tonumber(stored[3] or 0) do
+  call('UNLINK', chunk_key('chunk', stored[1], stored[2], number))
+end
+call('HSET', manifest, 'epoch', epoch, 'tick', tick, 'position', position, 'header', ARGV[7], 'chunks', count)
+-- From here on the rows are this epoch's: they rest no more.
+call('HDEL', prefix .. 'meta', 'resigned:' .. shard)
+
+-- Everything up to and with the position is contained in the manifest. Rows first: the stream says which.
+local journal, after = prefix .. 'journal:' .. shard, nil
+repeat
+  local covered = call('XRANGE', journal, after and '(' .. after or '-', position, 'COUNT', 512)
+  local ids = {}
+  for i, entry in ipairs(covered) do
+    ids[i] = entry[1]
+  end
+  if #ids > 0 then
+    call('HDEL', prefix .. 'rows:' .. shard, unpack(ids))
+    after = ids[#ids]
+  end
+until #ids < 512
+if after then
+  local ms, sequence = string.match(after, '^(%d+)-(%d+)$')
+  call('XTRIM', journal, 'MINID', '=', ms .. '-' .. integer(tonumber(sequence) + 1))
+end
+return entries_after(shard, ARGV[8])

@@ -1,0 +1,17 @@
+-- include _base
+-- include _actor
+-- include _transfer
+-- [5] transfer id.
+local id = ARGV[5]
+local record = call('HMGET', record_key(id), 'state', 'source', 'target')
+if not record[1] then
+  return 'cleared'
+end
+if record[2] ~= shard then
+  return refused('held', record[2])
+end
+if record[1] ~= 'accepted' then
+  return record[1]
+end
+call('SREM', holders_key(id), shard)
+return clear_if_target_alone(id, record[3]) and 'cleared' or 'released'

@@ -1,0 +1,10 @@
+-- include _base
+-- include _actor
+-- [5] milliseconds.
+local name = prefix .. 'lease:' .. shard
+local holder = call('GET', name)
+if holder and holder ~= epoch then
+  return refused('held', shard .. ' ' .. holder, lease_left_ms(shard))
+end
+call('SET', name, epoch, 'PX', ARGV[5])
+return 'ok'

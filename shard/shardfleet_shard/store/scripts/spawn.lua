@@ -1,0 +1,4 @@
+-- include _base
+-- include _actor
+-- include _spawn
+return spawn(5) or 'ok'

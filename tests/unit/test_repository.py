@@ -72,7 +72,7 @@ def test_make_commands_in_the_documents_exist() -> None:
         (name, target)
         for name, text in texts()
         if name.endswith((".md", ".yml"))
-        for target in re.findall(r"(?:^|`|run: )make ([a-z-]+)", text, re.MULTILINE)
+        for target in re.findall(r"(?:^ {4}|`|run: )make ([a-z-]+)", text, re.MULTILINE)
     }
     assert named, "the documents name no make target at all"
     assert sorted((name, target) for name, target in named if target not in targets) == []

@@ -8,6 +8,7 @@ ShardfleetError
 │   ├── StoreUnavailable  no answer: the request may or may not have been executed (retryable)
 │   └── StoreRefused      a Redis that cannot serve (cluster mode, eviction, too old)
 ├── FrameError            a frame that is not well formed, too large or of another fleet
+├── ShardUnavailable      no shard answers at an address (retryable)
 ├── SimulationError       a plugin raised, or returned rows that cannot be
 ├── TraceError            a trace cannot be written: the process must end, an untraced tick proves nothing
 ├── Superseded            a newer epoch of this shard exists: the process must end
@@ -75,6 +76,13 @@ class FrameError(ShardfleetError):
     """A frame is malformed, over a limit, or meant for another fleet; the link is closed."""
 
     code = "frame"
+
+
+class ShardUnavailable(ShardfleetError):
+    """No shard answers at an address, or not now: asking again may help. The message names the address."""
+
+    code = "shard-unavailable"
+    retryable = True
 
 
 class SimulationError(ShardfleetError):

@@ -52,6 +52,7 @@ from ..core.requests import (
     SpawnGroup,
     Tail,
 )
+from ..core.transfer import TransferId
 from .journal import entries_from_flat
 from .keys import FORMAT, link_pair
 from .living import to_bitmaps
@@ -159,7 +160,10 @@ def _joined(raw: Sequence[bytes]) -> Joined:
 
 
 def _recovered(raw: Sequence[Any]) -> Recovered:
-    return Recovered(epoch=int(raw[0]), lease_left_ms=int(raw[1]), resigned=raw[2] == 1)
+    incoming = sorted(TransferId.parse(text.decode()) for text in raw[3])
+    return Recovered(
+        epoch=int(raw[0]), lease_left_ms=int(raw[1]), resigned=raw[2] == 1, accepted_incoming=tuple(incoming)
+    )
 
 
 def _elected(raw: Sequence[bytes]) -> Elected:

@@ -15,6 +15,7 @@ for i = 1, #claims, 2 do
   end
 end
 
+local accepted_incoming = {}
 for _, id in ipairs(call('ZRANGE', prefix .. 'active', 0, -1)) do
   local record = call('HMGET', record_key(id), 'state', 'source', 'target')
   local state, source, target = record[1], record[2], record[3]
@@ -22,6 +23,7 @@ for _, id in ipairs(call('ZRANGE', prefix .. 'active', 0, -1)) do
     forget(id, 'canceled')
   elseif state == 'accepted' and target == shard then
     call('HSET', record_key(id), 'target_epoch', new)
+    accepted_incoming[#accepted_incoming + 1] = id
   elseif state == 'accepted' and source == shard then
     call('SREM', holders_key(id), shard)
     clear_if_target_alone(id, target)
@@ -31,4 +33,4 @@ end
 call('HSET', prefix .. 'members', shard, ARGV[5] .. ' ' .. new .. ' ' .. ARGV[6])
 -- Kept until the new epoch's first PUBLISH: a RECOVER whose answer was lost is repeated and must say the same.
 local resigned = call('HEXISTS', prefix .. 'meta', 'resigned:' .. shard)
-return {new, left, resigned}
+return {new, left, resigned, accepted_incoming}

@@ -18,7 +18,6 @@ from ..core.requests import (
     Cancel,
     Claim,
     Despawn,
-    Done,
     Elect,
     Elected,
     Ended,
@@ -31,7 +30,6 @@ from ..core.requests import (
     Member,
     Observe,
     Observed,
-    Outcome,
     Publish,
     ReadEntries,
     ReadFleet,
@@ -54,8 +52,7 @@ from . import memory_spawn, memory_transfers
 from .keys import link_pair
 from .memory_state import OK, Journal, State, refused
 
-OK = Done(outcome=Outcome.OK)
-_UNGUARDED = (Join, Reopen, Ended, Observe, ReadFleet)
+_UNGUARDED = (Ended, ReadFleet)
 
 
 class MemoryStore:

@@ -13,8 +13,11 @@ from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.histogram import Histogram
 from shardfleet_shard.core.ledger import ShardEvidence, holdings
 from shardfleet_shard.core.manifest import FROZEN, AuthorityManifest
-from shardfleet_shard.core.requests import EntryKind, JournalEntry
+from shardfleet_shard.core.requests import ShardRecord
 from shardfleet_shard.core.stats import ShardStats
+from shardfleet_shard.store.journal import entries_from_flat
+from shardfleet_shard.store.keys import fleet_prefix
+from shardfleet_shard.store.scripts import script_command
 
 from . import processes
 
@@ -24,7 +27,7 @@ class Observer:
 
     def __init__(self, client: redis.Redis, fleet: str) -> None:
         self._client: Any = client
-        self._prefix = f"sf:{fleet}:"
+        self._prefix = fleet_prefix(fleet)
 
     def close(self) -> None:
         self._client.close()
@@ -56,49 +59,21 @@ class Observer:
         """Entities that a shard holds, not frozen, by a manifest later than ``unix_us`` and the journal after it."""
         ids: list[U64] = [np.zeros(0, np.uint64)]
         for shard in self.members():
-            manifest = self._manifest(shard)
-            if manifest is None or manifest.unix_us <= unix_us:
+            record = self._record(shard)
+            if not record.header or json.loads(record.header)["unix_us"] <= unix_us:
                 continue
+            manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
             moving = manifest.rows.take(manifest.states != FROZEN)
-            ids.append(holdings(ShardEvidence(shard, moving.id, moving.version, self._journal(shard)))[0])
+            ids.append(holdings(ShardEvidence(shard, moving.id, moving.version, record.entries))[0])
         return len(np.unique(np.concatenate(ids)))
 
-    def _manifest(self, shard: str) -> AuthorityManifest | None:
-        """The latest; its chunks may go while they are read, as the next one comes."""
-        for _ in range(10):
-            epoch, tick, count, header = self._client.hmget(
-                self._key(f"manifest:{shard}"), "epoch", "tick", "chunks", "header"
-            )
-            if header is None:
-                return None
-            keys = [
-                self._key(f"chunk:{shard}:{epoch.decode()}:{tick.decode()}:{number + 1}")
-                for number in range(int(count))
-            ]
-            chunks = self._client.mget(keys) if keys else []
-            if None not in chunks:
-                return AuthorityManifest.from_chunks(json.loads(header), chunks)
-        return None
-
-    def _journal(self, shard: str) -> list[JournalEntry]:
-        entries = []
-        rows = self._client.hgetall(self._key(f"rows:{shard}"))
-        for entry_id, fields in self._client.xrange(self._key(f"journal:{shard}")):
-            kind, _transfer, _peer, count = fields[b"h"].decode().split(" ")[:4]
-            taken = kind in (EntryKind.IN, EntryKind.SPAWN)
-            if taken and entry_id not in rows:
-                continue  # trimmed between the two reads: the manifest that covers it comes next
-            entries.append(
-                JournalEntry(
-                    id=entry_id.decode(),
-                    kind=EntryKind(kind),
-                    count=int(count),
-                    ids=fields.get(b"i", b""),
-                    versions=fields.get(b"v", b""),
-                    rows=rows.get(entry_id, b""),
-                )
-            )
-        return entries
+    def _record(self, shard: str) -> ShardRecord:
+        """Manifest and journal of one moment, by the script that recovery and census use."""
+        answer = self._client.execute_command(*script_command("read_shard", self._prefix, "", shard))
+        header, chunks, entries = answer
+        return ShardRecord(
+            shard=shard, header=header.decode(), chunks=tuple(chunks), entries=entries_from_flat(entries, 5)
+        )
 
     def _key(self, name: str) -> str:
         return self._prefix + name

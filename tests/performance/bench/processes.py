@@ -36,24 +36,24 @@ def machine() -> dict[str, Any]:
 
 def descendants(root: int) -> list[Process]:
     """``root`` and everything that it started, directly or not; those that ended meanwhile are left out."""
-    table = _from_proc() if sys.platform == "linux" else _from_ps()
+    processes = table()
     family, grown = {root}, True
     while grown:
-        children = {process.pid for process in table if process.parent in family}
+        children = {process.pid for process in processes if process.parent in family}
         grown = not children <= family
         family |= children
-    return [process for process in table if process.pid in family]
+    return [process for process in processes if process.pid in family]
 
 
-def cpu_s(root: int) -> float:
-    """CPU seconds that ``root`` and its living descendants have used."""
-    return sum(process.cpu_s for process in descendants(root))
+def table() -> list[Process]:
+    """All processes of the machine that this user may see."""
+    return _from_proc() if sys.platform == "linux" else _from_ps()
 
 
 def _from_proc() -> list[Process]:
     ticks_per_second = os.sysconf("SC_CLK_TCK")
     page_bytes = os.sysconf("SC_PAGE_SIZE")
-    table = []
+    found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -63,7 +63,7 @@ def _from_proc() -> list[Process]:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        table.append(
+        found.append(
             Process(
                 pid=int(folder.name),
                 parent=int(fields[1]),
@@ -72,18 +72,20 @@ def _from_proc() -> list[Process]:
                 command=command.strip(),
             )
         )
-    return table
+    return found
 
 
 def _from_ps() -> list[Process]:
-    columns = ["ps", "-axo", "pid=,ppid=,time=,rss=,command="]
-    table = []
+    columns = ["ps", "-axwwo", "pid=,ppid=,time=,rss=,command="]
+    found = []
     for line in subprocess.run(columns, capture_output=True, text=True, check=True).stdout.splitlines():
+        if len(line.split(None, 4)) < 4 or not line.split(None, 1)[0].isdigit():
+            continue  # the rest of a command with a line break in it
         pid, parent, time, memory_kb, command = (*line.split(None, 4), "")[:5]
         seconds = 0.0
         for part in time.replace("-", ":").split(":"):  # [[dd-]hh:]mm:ss.cc; days are beyond any benchmark
             seconds = seconds * 60 + float(part)
-        table.append(
+        found.append(
             Process(
                 pid=int(pid),
                 parent=int(parent),
@@ -92,4 +94,4 @@ def _from_ps() -> list[Process]:
                 command=command.strip(),
             )
         )
-    return table
+    return found

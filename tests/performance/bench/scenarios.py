@@ -76,7 +76,7 @@ def load(folder: Path, scale: Scale) -> Values:
         * sum(last.cpu_by_pid[p.pid] - first.cpu_by_pid[p.pid] for p in shards.values())
         / seconds
         / len(shards),
-        "gap_ms_p99_at_load": _quantile_ms(first.gap_us, last.gap_us, 0.99),
+        "gap_ms_p99_at_load": quantile_ms(first.gap_us, last.gap_us, 0.99),
         **_whole(report),
     }
 
@@ -101,8 +101,8 @@ def ticks(folder: Path, scale: Scale, *, entities: int, label: str) -> Values:
         last = Sample.take(fleet.observer, fleet.pid)
         report = fleet.settle()
     return {
-        f"tick_ms_p50_{label}": _quantile_ms(first.tick_us, last.tick_us, 0.50),
-        f"tick_ms_p99_{label}": _quantile_ms(first.tick_us, last.tick_us, 0.99),
+        f"tick_ms_p50_{label}": quantile_ms(first.tick_us, last.tick_us, 0.50),
+        f"tick_ms_p99_{label}": quantile_ms(first.tick_us, last.tick_us, 0.99),
         **_whole(report),
     }
 
@@ -133,8 +133,9 @@ def kill(folder: Path, scale: Scale) -> Values:
         fleet.wait_for_entities(entities)
         fleet.run_for(2.0)
         victim = sorted(fleet.shard_processes())[1]
-        pid, killed_s, killed_unix_us = fleet.shard_processes()[victim].pid, time.monotonic(), time.time_ns() // 1000
+        pid, killed_s = fleet.shard_processes()[victim].pid, time.monotonic()
         os.kill(pid, signal.SIGKILL)
+        killed_unix_us = time.time_ns() // 1000
         while fleet.observer.owned_since(killed_unix_us) < entities:
             if time.monotonic() - killed_s > OWNER_AGAIN_TIMEOUT_S:
                 owned = fleet.observer.owned_since(killed_unix_us)
@@ -168,7 +169,7 @@ def _whole(report: dict[str, Any]) -> Values:
     return {"lost": report["entities"]["missing"], "doubled": report["entities"]["doubled"]}
 
 
-def _quantile_ms(first: Histogram, last: Histogram, q: float) -> float:
+def quantile_ms(first: Histogram, last: Histogram, q: float) -> float:
     """Of the samples that came between the two. Both are sums over the same processes, so counts only grow."""
     between = Histogram()
     between.buckets = {b: n for b, count in last.buckets.items() if (n := count - first.buckets.get(b, 0)) > 0}

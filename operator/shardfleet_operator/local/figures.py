@@ -12,7 +12,7 @@ from typing import Any
 
 from shardfleet_shard.core.stats import ShardStats
 
-from ..platforms import ShardProcess
+from ..platforms.local import LocalProcess
 from .report import Process, merged
 
 RATE_WINDOW_US = 3_000_000
@@ -104,7 +104,7 @@ class Figures:
         epoch = self._newest.get(shard, 0)
         return epoch, self.stats.get((shard, epoch), ShardStats())
 
-    def view(self, shards: Iterable[str], processes: Iterable[ShardProcess] = ()) -> FleetView:
+    def view(self, shards: Iterable[str], processes: Iterable[LocalProcess] = ()) -> FleetView:
         """A line for each of ``shards``, in that order."""
         by_shard = {process.shard: process for process in processes}
         lines = tuple(self._line(shard, by_shard.get(shard)) for shard in shards)
@@ -118,11 +118,11 @@ class Figures:
             transfers_open=sum(line.transfers_open for line in lines),
         )
 
-    def _line(self, shard: str, process: ShardProcess | None) -> ShardLine:
+    def _line(self, shard: str, process: LocalProcess | None) -> ShardLine:
         epoch, stats = self.newest_of(shard)
         state = stats.state
         if process is not None and not process.running:
-            state = "resigned" if process.exit_code == 0 else "ended"
+            state = "resigned" if process.process.exit_code == 0 else "ended"
         elif process is not None and process.starts > self._lives_of(shard):
             state = "starting"  # what is stored is its predecessor's
         return ShardLine(

@@ -1,7 +1,7 @@
 """Shards as child processes of the supervisor.
 
 Each runs in a session of its own, ends with the supervisor, and writes what it says to ``logs/SHARD.log``. That a
-process has ended is known by ``waitpid`` and by nothing less; then, and before a successor is started, Redis is told.
+process has ended is known by ``waitpid`` and by nothing less.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.errors import InvariantError
 
 from ..local.children import describe_exit, start_child
-from .platform import ShardProcess
+from ..plan import Process, ProcessState, shard_name
 
 log = logging.getLogger(__name__)
 
-SHARD_MODULE = ("-m", "shardfleet_shard.process")
+SHARD_COMMAND = (sys.executable, "-m", "shardfleet_shard.process")
 
 _QUIET_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A shard multiplies no matrices; a pool of threads for it would cost more memory than the shard."""
+
+_LAST_WORDS_BYTES = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class LocalOptions:
     Attributes:
         fleet: its name; shards are called ``<fleet>-<ordinal>``.
         config: the JSON file that every shard reads.
+        logs: the folder of their logs.
         trace: where shards write their traces, or None.
         redis_url: goes into the shards' environment, never on a command line, for it may hold a password.
         command: what is run before the shard's arguments.
@@ -46,17 +50,14 @@ class LocalOptions:
     logs: Path
     redis_url: str
     trace: Path | None = None
-    command: Sequence[str] = (sys.executable, *SHARD_MODULE)
-
-    def shard(self, ordinal: int) -> str:
-        return f"{self.fleet}-{ordinal}"
+    command: Sequence[str] = SHARD_COMMAND
 
     def arguments(self, ordinal: int) -> list[str]:
         """The whole command line of one shard."""
         trace = ["--trace", str(self.trace)] if self.trace else []
         return [
             *self.command,
-            *("--shard", self.shard(ordinal), "--ordinal", str(ordinal)),
+            *("--shard", shard_name(self.fleet, ordinal), "--ordinal", str(ordinal)),
             *("--config", str(self.config), "--listen", "127.0.0.1:0"),
             *trace,
         ]
@@ -70,18 +71,40 @@ class LocalOptions:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalProcess:
+    """A shard's newest process, with what only this platform knows of it.
+
+    Attributes:
+        starts: how many processes of this shard were started here, this one included.
+    """
+
+    process: Process
+    pid: int
+    starts: int
+
+    @property
+    def shard(self) -> str:
+        return self.process.shard
+
+    @property
+    def running(self) -> bool:
+        return self.process.state is not ProcessState.ENDED
+
+
 @dataclass(slots=True)
 class _Child:
-    process: asyncio.subprocess.Process
-    seen: ShardProcess
-    watcher: asyncio.Task[None]
+    handle: asyncio.subprocess.Process
+    seen: LocalProcess
+    log_start: int
+    watcher: asyncio.Task[None] | None = None
 
 
 class LocalPlatform:
     """``Platform`` on this machine.
 
     Args:
-        tell_ended: tells Redis that a shard's process has ended (``Ended``); raises ``StoreError``.
+        tell_ended: tells Redis that a shard's process of an epoch has ended (``Ended``); raises ``StoreError``.
         environment: the supervisor's own, which the shards inherit.
         on_end: called with each process that has ended.
     """
@@ -90,10 +113,10 @@ class LocalPlatform:
         self,
         options: LocalOptions,
         clock: Clock,
-        tell_ended: Callable[[str], Awaitable[None]],
+        tell_ended: Callable[[str, int], Awaitable[None]],
         *,
         environment: Mapping[str, str],
-        on_end: Callable[[ShardProcess], None] = lambda _: None,
+        on_end: Callable[[LocalProcess], None] = lambda _: None,
     ) -> None:
         self.options = options
         self._clock = clock
@@ -103,51 +126,68 @@ class LocalPlatform:
         self._children: dict[int, _Child] = {}
         self._ended = asyncio.Event()
 
-    def observe(self) -> list[ShardProcess]:
-        return [child.seen for _, child in sorted(self._children.items())]
+    # --- as the plan sees it -----------------------------------------------------------------------------------
 
-    async def start_shard(self, ordinal: int) -> None:
-        starts = 0
-        if (before := self._children.get(ordinal)) is not None:
-            if before.seen.running:
-                return
-            await self.confirm_ended(ordinal)
-            starts = before.seen.starts
-        shard = self.options.shard(ordinal)
+    def observe(self) -> list[Process]:
+        return [one.process for one in self.processes]
+
+    async def start_shard(self, ordinal: int, *, restarts: int = 0) -> None:
+        before = self._children.get(ordinal)
+        if before is not None and before.seen.running:
+            return
+        shard = shard_name(self.options.fleet, ordinal)
+        started_us = self._clock.now_unix_us()
         with (self.options.logs / f"{shard}.log").open("ab") as output:
-            process = await start_child(
+            log_start = output.tell()
+            handle = await start_child(
                 self.options.arguments(ordinal),
                 parent_death=signal.SIGKILL,  # Redis goes as well, so there is nobody left to resign to
                 environment=self._environment,
                 output=output,
             )
-        seen = ShardProcess(
-            shard=shard, ordinal=ordinal, pid=process.pid, starts=starts + 1, since_us=self._clock.now_unix_us()
+        process = Process(
+            shard=shard, ordinal=ordinal, state=ProcessState.RUNNING, started_us=started_us, restarts=restarts
         )
-        watcher = asyncio.create_task(self._watch(ordinal, process), name=f"watch {shard}")
-        self._children[ordinal] = _Child(process, seen, watcher)
-        log.info("started %s (pid %d)", shard, process.pid)
+        starts = 1 + (before.seen.starts if before is not None else 0)
+        child = _Child(handle, LocalProcess(process=process, pid=handle.pid, starts=starts), log_start)
+        self._children[ordinal] = child
+        child.watcher = asyncio.create_task(self._watch(child), name=f"watch {shard}")
+        log.info("started %s (pid %d)", shard, handle.pid)
 
     async def stop_shard(self, ordinal: int) -> None:
-        self._signal(ordinal, signal.SIGTERM)
+        child = self._children.get(ordinal)
+        if child is not None and child.seen.process.state is ProcessState.RUNNING:
+            child.seen = _with(child.seen, state=ProcessState.STOPPING)
+            self._signal(child, signal.SIGTERM)
+
+    async def confirm_ended(self, shard: str, epoch: int) -> None:
+        if any(one.shard == shard and one.running for one in self.processes):
+            raise InvariantError(f"{shard} runs, and Redis was to be told that it has ended")
+        await self._tell_ended(shard, epoch)
+
+    # --- what only one machine can do --------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> list[LocalProcess]:
+        return [child.seen for _, child in sorted(self._children.items())]
+
+    @property
+    def running(self) -> list[LocalProcess]:
+        return [one for one in self.processes if one.running]
+
+    def learn_epoch(self, shard: str, epoch: int) -> None:
+        """An announcement in Redis. Epochs are Unix microseconds or more, so one from before the start is another's."""
+        for child in self._children.values():
+            process = child.seen.process
+            if process.shard == shard and child.seen.running and epoch >= process.started_us:
+                child.seen = _with(child.seen, epoch=epoch)
 
     def kill_shard(self, ordinal: int) -> None:
         """Ends the process at once."""
-        self._signal(ordinal, signal.SIGKILL)
+        if (child := self._children.get(ordinal)) is not None:
+            self._signal(child, signal.SIGKILL)
 
-    async def confirm_ended(self, ordinal: int) -> None:
-        child = self._children[ordinal]
-        if child.seen.running:
-            raise ValueError(f"{child.seen.shard} (pid {child.seen.pid}) still runs")
-        if not child.seen.end_confirmed:
-            await self._tell_ended(child.seen.shard)
-            child.seen = replace(child.seen, end_confirmed=True)
-
-    @property
-    def running(self) -> list[ShardProcess]:
-        return [seen for seen in self.observe() if seen.running]
-
-    async def wait_for_all(self, timeout_s: float) -> list[ShardProcess]:
+    async def wait_for_all(self, timeout_s: float) -> list[LocalProcess]:
         """Waits until no shard runs; returns those that still do after ``timeout_s`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -156,26 +196,48 @@ class LocalPlatform:
                     await self._ended.wait()
         return self.running
 
-    async def end_all(self, *, term_s: float, kill_s: float = 5.0) -> list[ShardProcess]:
+    async def end_all(self, *, term_s: float, kill_s: float = 5.0) -> list[LocalProcess]:
         """SIGTERM to all, SIGKILL to those that still run after ``term_s`` seconds. Returns the killed ones."""
-        for seen in self.running:
-            await self.stop_shard(seen.ordinal)
+        for one in self.running:
+            await self.stop_shard(one.process.ordinal)
         late = await self.wait_for_all(term_s)
-        for seen in late:
-            self.kill_shard(seen.ordinal)
+        for one in late:
+            self.kill_shard(one.process.ordinal)
         await self.wait_for_all(kill_s)
         return late
 
-    def _signal(self, ordinal: int, number: signal.Signals) -> None:
-        child = self._children.get(ordinal)
-        if child is not None and child.seen.running:
-            with contextlib.suppress(ProcessLookupError):
-                child.process.send_signal(number)
+    # --- inside ------------------------------------------------------------------------------------------------
 
-    async def _watch(self, ordinal: int, process: asyncio.subprocess.Process) -> None:
-        code = await process.wait()
-        child = self._children[ordinal]
-        child.seen = replace(child.seen, exit_code=code, since_us=self._clock.now_unix_us())
-        log.info("%s (pid %d) ended: %s", child.seen.shard, child.seen.pid, describe_exit(code))
+    def _signal(self, child: _Child, number: signal.Signals) -> None:
+        if child.seen.running:
+            with contextlib.suppress(ProcessLookupError):
+                child.handle.send_signal(number)
+
+    async def _watch(self, child: _Child) -> None:
+        code = await child.handle.wait()
+        shard = child.seen.shard
+        words = _last_words(self.options.logs / f"{shard}.log", child.log_start)
+        detail = f"{describe_exit(code)}{f': {words}' if words and code > 0 else ''}"
+        child.seen = _with(
+            child.seen,
+            state=ProcessState.ENDED,
+            ended_us=self._clock.now_unix_us(),
+            exit_code=code,
+            detail=detail,
+        )
+        log.info("%s (pid %d) ended: %s", shard, child.seen.pid, detail)
         self._ended.set()
         self._on_end(child.seen)
+
+
+def _with(seen: LocalProcess, **changes: object) -> LocalProcess:
+    return replace(seen, process=replace(seen.process, **changes))  # type: ignore[arg-type]
+
+
+def _last_words(log_file: Path, start: int) -> str:
+    """The last line that is not empty of what a process wrote; '' where it wrote nothing."""
+    with contextlib.suppress(OSError), log_file.open("rb") as file:
+        file.seek(max(start, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+    return ""

@@ -10,9 +10,22 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from shardfleet_operator.platforms import Platform, ShardProcess
-from shardfleet_operator.platforms.local import LocalOptions, LocalPlatform
-from shardfleet_shard.errors import StoreUnavailable
+from shardfleet_operator.plan import (
+    ConfirmEnded,
+    FailFleet,
+    ProcessState,
+    RestartShard,
+    StartShard,
+    StopShard,
+    Wait,
+    WriteLayout,
+    first_layout,
+)
+from shardfleet_operator.platforms import Performed, Platform, perform
+from shardfleet_operator.platforms.local import LocalOptions, LocalPlatform, LocalProcess
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.errors import InvariantError, StoreUnavailable
 from shardfleet_shard.system_clock import SystemClock
 
 FAKE_SHARD = """
@@ -20,6 +33,7 @@ import os, signal, sys, time
 print("arguments", *sys.argv[1:], "redis", os.environ["SHARDFLEET_REDIS_URL"], flush=True)
 kind = os.environ["FAKE_KIND"]
 if kind == "fails":
+    print("the simulation 'x' cannot go on\\n", file=sys.stderr)
     sys.exit(4)
 signal.signal(signal.SIGTERM, signal.SIG_IGN if kind == "hangs" else lambda *_: sys.exit(0))
 print("ready", flush=True)
@@ -29,17 +43,21 @@ while True:
 
 
 class Told:
-    """Stands for Redis: which shards' ends it was told."""
+    """Stands for Redis: what it was told."""
 
     def __init__(self) -> None:
-        self.shards: list[str] = []
+        self.ends: list[tuple[str, int]] = []
+        self.layouts: list[Layout] = []
         self.refuse = 0
 
-    async def ended(self, shard: str) -> None:
+    async def ended(self, shard: str, epoch: int) -> None:
         if self.refuse:
             self.refuse -= 1
             raise StoreUnavailable("no answer")
-        self.shards.append(shard)
+        self.ends.append((shard, epoch))
+
+    async def write_layout(self, layout: Layout) -> None:
+        self.layouts.append(layout)
 
 
 Make = Callable[[str], LocalPlatform]
@@ -95,7 +113,7 @@ async def test_a_shard_gets_its_arguments_and_the_url_only_in_its_environment(ma
         f"--trace {tmp_path}/trace"
     )
     assert "redis unix:///secret" in said
-    (seen,) = platform.observe()
+    (seen,) = platform.processes
     assert (seen.shard, seen.running, seen.starts) == ("arena-2", True, 1)
     if command_line := _read(Path(f"/proc/{seen.pid}/cmdline")):
         assert "secret" not in command_line
@@ -105,19 +123,21 @@ async def test_a_shard_gets_its_arguments_and_the_url_only_in_its_environment(ma
 async def test_starting_a_running_shard_changes_nothing(make: Make) -> None:
     platform = make("obeys")
     await platform.start_shard(0)
-    before = platform.observe()
-    await platform.start_shard(0)
-    assert platform.observe() == before
+    before = platform.processes
+    await platform.start_shard(0, restarts=7)
+    assert platform.processes == before
 
 
 async def test_all_end_in_order(make: Make, tmp_path: Path) -> None:
     platform = make("obeys")
-    for ordinal in (0, 1):
+    for ordinal in (1, 0):
         await platform.start_shard(ordinal)
     for ordinal in (0, 1):
         await _ready(tmp_path / f"arena-{ordinal}.log")
+    await platform.stop_shard(0)
+    assert [process.state for process in platform.observe()] == [ProcessState.STOPPING, ProcessState.RUNNING]
     assert await platform.end_all(term_s=5.0) == []
-    assert [seen.exit_code for seen in platform.observe()] == [0, 0]
+    assert [(process.state, process.exit_code) for process in platform.observe()] == [(ProcessState.ENDED, 0)] * 2
 
 
 async def test_one_that_does_not_end_is_killed_and_named(make: Make, tmp_path: Path) -> None:
@@ -126,42 +146,75 @@ async def test_one_that_does_not_end_is_killed_and_named(make: Make, tmp_path: P
     await _ready(tmp_path / "arena-0.log")
     (late,) = await platform.end_all(term_s=0.1)
     assert late.shard == "arena-0"
-    assert platform.observe()[0].exit_code == -signal.SIGKILL
+    (process,) = platform.observe()
+    assert (process.exit_code, process.detail) == (-signal.SIGKILL, "SIGKILL")
 
 
-async def test_redis_is_told_of_an_end_before_the_restart(make: Make, told: Told, tmp_path: Path) -> None:
+async def test_an_end_is_told_only_when_it_was_seen(make: Make, told: Told, tmp_path: Path) -> None:
     platform = make("obeys")
     await platform.start_shard(0)
     await _ready(tmp_path / "arena-0.log")
-    with pytest.raises(ValueError, match="still runs"):
-        await platform.confirm_ended(0)
-    os.kill(platform.observe()[0].pid, signal.SIGKILL)
+    with pytest.raises(InvariantError, match="arena-0 runs"):
+        await platform.confirm_ended("arena-0", 5)
+    os.kill(platform.processes[0].pid, signal.SIGKILL)
     await platform.wait_for_all(5.0)
-    told.refuse = 1
-    with pytest.raises(StoreUnavailable):
-        await platform.start_shard(0)
-    assert not platform.observe()[0].running, "its lease may still stand"
-    await platform.start_shard(0)
-    assert told.shards == ["arena-0"]
-    assert (platform.observe()[0].starts, platform.observe()[0].running) == (2, True)
+    await platform.confirm_ended("arena-0", 5)
+    assert told.ends == [("arena-0", 5)]
+    await platform.start_shard(0, restarts=1)
+    (again,) = platform.processes
+    assert (again.starts, again.running, again.process.restarts) == (2, True, 1)
     await _ready(tmp_path / "arena-0.log", times=2)
 
 
-async def test_an_end_is_told_once(make: Make, told: Told) -> None:
+async def test_last_words_of_this_process_alone(make: Make) -> None:
     platform = make("fails")
-    await platform.start_shard(0)
-    await platform.wait_for_all(5.0)
-    assert platform.observe()[0].exit_code == 4
-    await platform.confirm_ended(0)
-    await platform.confirm_ended(0)
-    assert told.shards == ["arena-0"]
-    assert platform.observe()[0].end_confirmed
-
-
-async def test_ends_are_announced(tmp_path: Path, told: Told, make: Make) -> None:
-    announced: list[ShardProcess] = []
-    platform = make("fails")
+    announced: list[LocalProcess] = []
     platform._on_end = announced.append
-    await platform.start_shard(1)
-    await platform.wait_for_all(5.0)
-    assert [(seen.shard, seen.exit_code) for seen in announced] == [("arena-1", 4)]
+    for _ in range(2):
+        await platform.start_shard(1)
+        await platform.wait_for_all(5.0)
+    assert platform.observe()[0].detail == "exit code 4: the simulation 'x' cannot go on"
+    assert [one.process.exit_code for one in announced] == [4, 4]
+
+
+async def test_an_epoch_from_before_the_start_is_anothers(make: Make) -> None:
+    platform = make("obeys")
+    await platform.start_shard(0)
+    platform.learn_epoch("arena-0", platform.observe()[0].started_us - 1)
+    assert platform.observe()[0].epoch == 0
+    later = platform.observe()[0].started_us + 1
+    platform.learn_epoch("arena-0", later)
+    assert platform.observe()[0].epoch == later
+
+
+async def test_a_plan_is_carried_out_in_order(make: Make, told: Told) -> None:
+    platform: Platform = make("obeys")
+    said: list[str] = []
+    layout = first_layout(FleetConfig(name="arena", replicas=2))
+    done = await perform(
+        [
+            WriteLayout(layout=layout),
+            ConfirmEnded(shard="arena-1", epoch=3),
+            StartShard(shard="arena-0", ordinal=0),
+            RestartShard(shard="arena-1", ordinal=1, restarts=2, reason="SIGKILL"),
+            StopShard(shard="arena-0", ordinal=0),
+            Wait(until_us=77),
+        ],
+        platform,
+        told,
+        say=said.append,
+    )
+    assert done == Performed(failed="", look_again_us=77)
+    assert (told.layouts, told.ends) == ([layout], [("arena-1", 3)])
+    states = [(process.shard, process.state, process.restarts) for process in platform.observe()]
+    assert states == [("arena-0", ProcessState.STOPPING, 0), ("arena-1", ProcessState.RUNNING, 2)]
+    assert said == ["arena-1 is started again: SIGKILL"]
+    assert (await perform([FailFleet(reason="no use")], platform, told)).failed == "no use"
+
+
+async def test_a_plan_stops_at_the_first_failure(make: Make, told: Told) -> None:
+    platform = make("obeys")
+    told.refuse = 1
+    with pytest.raises(StoreUnavailable):
+        await perform([ConfirmEnded(shard="arena-0", epoch=1), StartShard(shard="arena-0", ordinal=0)], platform, told)
+    assert platform.observe() == []

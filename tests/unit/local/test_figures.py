@@ -7,7 +7,8 @@ from typing import Any
 
 from shardfleet_operator.local.figures import Figures
 from shardfleet_operator.local.table import ms, screen_for, to_line, to_plain_table
-from shardfleet_operator.platforms import ShardProcess
+from shardfleet_operator.plan import Process, ProcessState
+from shardfleet_operator.platforms.local import LocalProcess
 from shardfleet_shard.core.stats import ShardStats
 
 
@@ -17,8 +18,11 @@ def _header(shard: str, epoch: int, **values: Any) -> dict[str, Any]:
     return {"shard": shard, "epoch": epoch, "stats": stats.to_dict()}
 
 
-def _process(shard: str, **values: Any) -> ShardProcess:
-    return ShardProcess(**{"shard": shard, "ordinal": 0, "pid": 9, "starts": 1, "since_us": 0, **values})
+def _process(shard: str, *, exit_code: int | None = None, starts: int = 1) -> LocalProcess:
+    state = ProcessState.RUNNING if exit_code is None else ProcessState.ENDED
+    return LocalProcess(
+        process=Process(shard=shard, ordinal=0, state=state, exit_code=exit_code or 0), pid=9, starts=starts
+    )
 
 
 def test_an_earlier_runs_manifest_is_not_this_runs() -> None:

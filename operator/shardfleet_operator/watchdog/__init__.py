@@ -1,7 +1,7 @@
 """The watchdog: judges transfers that outlived their switch, and counts the world's entities.
 
-``judge`` and ``FindingBook`` are pure; ``Watchdog`` reads the store on an interval and brings them together. It
-judges and reports. It changes nothing in Redis.
+``judge`` and ``FindingBook`` are pure; ``Watchdog`` reads on an interval (a real Redis through ``StoreReader``) and
+brings them together. It judges and reports. It changes nothing in Redis.
 """
 
 from .audit import Finding, FindingBook, Watchdog, WatchdogStore
@@ -13,6 +13,7 @@ from .judge import (
     VerdictKind,
     judge,
 )
+from .store import StoreReader
 
 __all__ = [
     "HANDOFF_DISCREPANCY_THRESHOLD_US",
@@ -20,6 +21,7 @@ __all__ = [
     "FindingBook",
     "ManifestSummary",
     "OpenTransfer",
+    "StoreReader",
     "Verdict",
     "VerdictKind",
     "Watchdog",

@@ -1,0 +1,91 @@
+"""How a command finds a fleet that runs: by its data folder, or by its Redis and name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from shardfleet_shard.store.redis_store import RedisStore
+
+URL_VARIABLE = "SHARDFLEET_REDIS_URL"
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="The fleet's data folder. Default: the only fleet under .shardfleet."),
+]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        envvar=URL_VARIABLE,
+        help=f"The fleet's Redis, instead of a data folder; needs --fleet. A URL with a password is safer in "
+        f"{URL_VARIABLE}.",
+    ),
+]
+FleetName = Annotated[str | None, typer.Option("--fleet", metavar="NAME", help="The fleet's name in that Redis.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a fleet lives. ``url`` may hold a password: never print it."""
+
+    name: str
+    url: str
+
+
+def locate(data: Path | None, redis_url: str | None, fleet: str | None) -> Location:
+    """From the three options that commands share.
+
+    Raises:
+        UsageError: options that contradict each other, or no running fleet where they point.
+    """
+    from shardfleet_shard.errors import UsageError
+
+    if data is None and fleet is not None:
+        if redis_url is None:
+            raise UsageError(f"--fleet {fleet}: in which Redis? Add --redis URL, or set {URL_VARIABLE}")
+        return Location(name=fleet, url=redis_url)
+    if data is None and redis_url is not None:
+        raise UsageError("--redis: which fleet in it? Add --fleet NAME")
+    if fleet is not None:
+        raise UsageError("--data and --fleet: a data folder holds one fleet already; leave --fleet out")
+    from ..local.folder import DataFolder
+
+    running = DataFolder.discover(data).running_fleet()
+    return Location(name=running.fleet, url=running.redis_url)
+
+
+@asynccontextmanager
+async def opened(location: Location) -> AsyncIterator[RedisStore]:
+    """The fleet's store, for reading.
+
+    Raises:
+        StoreUnavailable: nobody answers there.
+        UsageError: a Redis that cannot serve, or no such fleet in it.
+    """
+    from shardfleet_shard.errors import DataFolderError, UsageError
+    from shardfleet_shard.store.keys import FORMAT
+    from shardfleet_shard.store.redis_store import RedisStore
+
+    store = RedisStore(location.url, location.name)
+    try:
+        await store.connect()
+        # Not ``join``: that would make a world of a name that was only mistyped.
+        ((generation, stored_format),) = await store.call([("HMGET", f"{store.prefix}meta", "generation", "format")])
+        if generation is None:
+            raise UsageError(f"no fleet {location.name!r} in Redis at {store.address}: check --fleet and --redis")
+        if stored_format != FORMAT.encode():
+            raise DataFolderError(
+                f"fleet {location.name!r} in Redis at {store.address} has data of another format; "
+                "use the version of shardfleet that wrote it"
+            )
+        yield store
+    finally:
+        await store.close()

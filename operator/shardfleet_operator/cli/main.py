@@ -1,0 +1,66 @@
+"""Where the command ``shardfleet`` begins: which part of it is to be loaded, and what a failure looks like.
+
+A shard process must stay small, so ``shardfleet shard`` goes on to shardfleet_shard.process before anything of the
+command line's own (typer, tables, YAML) is imported. Every other command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+PROGRAM = "shardfleet"
+EXIT_OK, EXIT_BROKEN, EXIT_USAGE = 0, 1, 2
+"""Done; an invariant broke or a check failed; wrong use: nothing was done."""
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    Args:
+        argv: the arguments without the program's name; None: the process' own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["shard"]:
+        from shardfleet_shard.process import main as shard_main
+
+        return int(shard_main(arguments[1:]) or 0)
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing is left to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def _run(arguments: list[str]) -> int:
+    from shardfleet_shard.errors import InvariantError, ShardfleetError
+
+    from .app import invoke, usage_message
+
+    try:
+        code = invoke(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except ShardfleetError as error:
+        _complain(str(error))
+        return EXIT_BROKEN if isinstance(error, InvariantError) else EXIT_USAGE
+    except Exception as error:
+        message = usage_message(error)
+        if message is None:
+            raise
+        if message:
+            _complain(message)
+        return EXIT_USAGE
+
+
+def _complain(message: str) -> None:
+    """One line on stderr, whatever the message holds."""
+    from .output import style
+
+    line = " ".join(message.split())
+    print(f"{PROGRAM}: {style('error', 'red', stream=sys.stderr)}: {line}", file=sys.stderr)

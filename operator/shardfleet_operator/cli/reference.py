@@ -1,0 +1,124 @@
+"""Writes docs/reference/cli.md from the commands' own help: ``python -m shardfleet_operator.cli.reference [--check]``.
+
+With ``--check`` nothing is written; the exit code says whether the file is what the commands say today.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .app import EPILOG, build
+from .main import EXIT_BROKEN, PROGRAM
+
+FILE = Path("docs/reference/cli.md")
+COMMAND = "python -m shardfleet_operator.cli.reference"
+
+HEADER = f"""# The command `{PROGRAM}`
+
+<!-- Written by `{COMMAND}`. Change the commands' own help instead. -->
+
+{EPILOG} Errors are one line on standard error, `{PROGRAM}: error: ...`: what is wrong, where, and what to do.
+With `--json` standard output holds one JSON object and nothing else. Colours are used only in a terminal, and never
+where `NO_COLOR` is set.
+
+A running fleet is found by its data folder (`--data`, or the only fleet under `.shardfleet`), or by
+`--redis URL --fleet NAME`.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    root: Any = typer.main.get_command(build(with_local=True))
+    parts = [HEADER]
+    for path, command in _walk(root, (PROGRAM,)):
+        parts.append(_section(path, command))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
+
+
+def _walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        here = (*path, name)
+        if hasattr(command, "commands"):
+            yield from _walk(command, here)
+        else:
+            yield here, command
+
+
+def _section(path: Sequence[str], command: Any) -> str:
+    lines = [f"## `{' '.join(path)}`", "", *_prose(command.help or ""), ""]
+    if path[-1] == "shard" and len(path) == 2:
+        return "\n".join(lines)
+    parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    usage = [_usage_of(parameter) for parameter in parameters]
+    lines += ["```", " ".join([*path, *filter(None, usage)]), "```", ""]
+    if parameters:
+        lines += ["| | |", "| --- | --- |", *map(_row, parameters), ""]
+    return "\n".join(lines)
+
+
+def _prose(help_text: str) -> Iterator[str]:
+    """Click's ``\\b`` marks a block that keeps its lines: an example."""
+    for block in inspect.cleandoc(help_text).replace("\b\n", "\b").split("\n\n"):
+        if not block.startswith("\b"):
+            yield " ".join(block.split())
+        else:
+            title, *commands = block.removeprefix("\b").splitlines()
+            yield title
+            yield ""
+            yield "```sh"
+            yield from (line.strip() for line in commands)
+            yield "```"
+        yield ""
+
+
+def _usage_of(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.make_metavar(None)) if not parameter.metavar else str(parameter.metavar)
+    if not parameter.required:
+        return ""
+    return f"{parameter.opts[0]} {_metavar_of(parameter)}"
+
+
+def _metavar_of(parameter: Any) -> str:
+    return str(parameter.metavar or ("N" if "integer" in parameter.type.name else parameter.type.name.upper()))
+
+
+def _row(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        name = f"`{_usage_of(parameter)}`"
+    else:
+        metavar = "" if parameter.is_flag else f" {_metavar_of(parameter)}"
+        name = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts]) + (
+            f" `{metavar.strip()}`" if metavar else ""
+        )
+    notes = [" ".join((parameter.help or "").split())]
+    if parameter.required and parameter.param_type_name == "option":
+        notes.append("Required.")
+    default = parameter.default
+    if isinstance(default, str | int) and not isinstance(default, bool) and "Default" not in notes[0]:
+        notes.append(f"Default: `{default}`.")
+    return f"| {name} | {' '.join(filter(None, notes)).replace('|', chr(92) + '|')} |"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes or checks the page under the current folder; returns the exit code."""
+    page = render()
+    if list(arguments) == ["--check"]:
+        if FILE.is_file() and FILE.read_text() == page:
+            return 0
+        print(f"{FILE} is not what the commands say: run {COMMAND}", file=sys.stderr)
+        return EXIT_BROKEN
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

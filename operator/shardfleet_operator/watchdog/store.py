@@ -1,0 +1,60 @@
+"""The watchdog's reads, from a real Redis. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.requests import FleetRecords, ReadFleet, ShardRecord
+from shardfleet_shard.errors import StoreUnavailable
+from shardfleet_shard.store.admin import FleetAdmin
+from shardfleet_shard.store.handoff_transfer_manifest import ActiveTransfer, HandoffTransferManifest
+from shardfleet_shard.store.redis_store import RedisStore
+
+from .judge import ManifestSummary
+
+
+class StoreReader:
+    """A ``WatchdogStore`` on a connected ``RedisStore``; it needs no ``join``, for it changes nothing."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self._transfers = HandoffTransferManifest(store)
+        self._admin = FleetAdmin(store)
+
+    async def open_transfers(self, before_us: int | None) -> Sequence[ActiveTransfer]:
+        """Active records with a transfer time before ``before_us`` (Unix us), or all of them, holders included.
+
+        Bounded: of more than ``READ_LIMIT`` overdue ones the oldest come first, the others in a later audit.
+        """
+        return await self._transfers.active(through_us=None if before_us is None else before_us - 1)
+
+    async def manifest_summaries(self) -> Mapping[str, ManifestSummary]:
+        """Header of every shard's last manifest, by shard; those that never published are left out."""
+        prefix = self._store.prefix
+        (flat,) = await self._store.call([("HGETALL", f"{prefix}epoch")])
+        epochs = {name.decode(): epoch for name, epoch in zip(flat[::2], flat[1::2], strict=True)}
+        shards = sorted(epochs)
+        manifests = await self._store.call(
+            [("HMGET", f"{prefix}manifest:{shard}", "epoch", "tick", "header") for shard in shards]
+        )
+        leases = await self._store.call([("GET", f"{prefix}lease:{shard}") for shard in shards])
+        return {
+            shard: ManifestSummary(
+                shard=shard,
+                epoch=int(epoch),
+                tick=int(tick),
+                unix_us=int(json.loads(header)["unix_us"]),
+                living=lease == epochs[shard],
+            )
+            for shard, (epoch, tick, header), lease in zip(shards, manifests, leases, strict=True)
+            if header is not None
+        }
+
+    async def records_and_living(self) -> tuple[Sequence[ShardRecord], U64]:
+        """Every manifest and journal with rows, and the registry of living ids."""
+        (reply,) = await self._store.execute([ReadFleet()])
+        if not isinstance(reply, FleetRecords):
+            raise StoreUnavailable(f"no answer from Redis at {self._store.address}: {self._store.last_error}")
+        return reply.records, await self._admin.living_ids()

@@ -9,52 +9,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..core.clock import Clock, PeerClock
 from ..core.frames import Hello
 from ..errors import FrameError
-from .dialing import LeaseAnswer, LinkRank, PeerAddress, backoff_us, may_dial, stays
+from .background import Background
+from .dialer import Dialer
+from .dialing import LinkRank, PeerAddress, stays
 from .handshake import find_objection
 from .leases import HandoffConnectionLeaseCoordinator
 from .limits import LinkLimits
 from .link import HandoffFrame, Link
 from .packets import HandoffPacketManager
+from .peer import Peer
 from .streams import INSECURE, Credentials, DialedStream, LinkStream, StreamEnded
 
 logger = logging.getLogger(__name__)
 
 MAX_PEERS = 1024
 """More shards than one Redis is meant for; bounds what callers with ever new names can make us remember."""
+DRAIN_S = 0.2
+"""How long ``close`` waits for queues to run empty."""
 MAX_TOLD = 1024
 """Reasons that are remembered so that each is logged once."""
 
 
 class LinkRefused(Exception):
     """A rule of the handshake was broken; the text goes to the peer."""
-
-
-@dataclass(slots=True, eq=False)
-class Peer:
-    """What is known of one peer. ``name`` is its shard."""
-
-    name: str
-    address: PeerAddress | None = None
-    wanted: bool = False
-    wanted_until_us: int = 0
-    """Someone had a frame for it: it is dialed as if it were wanted, until then."""
-    link: Link | None = None
-    newest_epoch: int = -1
-    """The newest that said Hello; frames of older ones are refused."""
-    clock: PeerClock = field(default_factory=PeerClock)
-    missing_since_us: int = 0
-    failures: int = 0
-    dialing: asyncio.Task[None] | None = None
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
-    """Ends the pause before the next dial."""
 
 
 class HandoffConnectionManager:
@@ -91,24 +74,30 @@ class HandoffConnectionManager:
         credentials: Credentials = INSECURE,
     ) -> None:
         self._hello = hello
-        self._ordinal = ordinal
         self._packets = packets
         self._clock = clock
-        self._generator = generator
         self._on_frame = on_frame
         self._on_up = on_up
         self._on_down = on_down
-        self._leases = leases
         self._limits = limits or LinkLimits()
         self._credentials = credentials
         self._peers: dict[str, Peer] = {}
         self._streams: set[DialedStream] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background = Background()
         self._beat_task: asyncio.Task[None] | None = None
-        self._renewing = False
         self._closing = False
         self._told: dict[tuple[str, str], None] = {}
         self._ended_bytes_sent = 0
+        self._dialer = Dialer(
+            self._dial,
+            hello=hello,
+            ordinal=ordinal,
+            clock=clock,
+            generator=generator,
+            leases=leases,
+            limits=self._limits,
+            background=self._background,
+        )
         self.frames_refused = 0
         """Undecodable, before Hello, of an old epoch, of a wrong sender."""
         self.links_refused = 0
@@ -145,7 +134,7 @@ class HandoffConnectionManager:
             peer.wanted = name in wanted
             if peer.link is not None and peer.link.epoch < address.epoch:
                 peer.link.close(f"epoch {peer.link.epoch} of {name} was superseded by {address.epoch}")
-            self._consider(peer)
+            self._dialer.consider(peer)
         self._start_beating()
 
     def send(self, peer: str, frame: HandoffFrame) -> bool:
@@ -159,7 +148,7 @@ class HandoffConnectionManager:
         if record is None:
             return False
         if record.link is None:
-            self._want_for_a_while(record)
+            self._dialer.want_for_a_while(record)
             return False
         return record.link.send(frame)
 
@@ -172,7 +161,7 @@ class HandoffConnectionManager:
         if record is None:
             return 0
         if record.link is None:
-            self._want_for_a_while(record)
+            self._dialer.want_for_a_while(record)
             return 0
         return max(0, record.link.room() - self._limits.reserved_frames)
 
@@ -184,47 +173,24 @@ class HandoffConnectionManager:
     def describe(self) -> list[dict[str, Any]]:
         """One plain dict a peer, for inspection."""
         now_us = self._clock.now_unix_us()
-        return [
-            {
-                "peer": name,
-                "address": peer.address.address if peer.address else "",
-                "epoch": max(0, peer.newest_epoch),
-                "up": peer.link is not None,
-                "dialed": bool(peer.link and peer.link.dialed),
-                "wanted": peer.wanted,
-                "queued_frames": peer.link.queued_frames if peer.link else 0,
-                "queued_bytes": peer.link.queued_bytes if peer.link else 0,
-                "frames_sent": peer.link.frames_sent if peer.link else 0,
-                "frames_received": peer.link.frames_received if peer.link else 0,
-                "clock_offset_us": peer.clock.offset_us,
-                "clock_error_us": peer.clock.error_us(now_us),
-            }
-            for name, peer in sorted(self._peers.items())
-        ]
+        return [peer.describe(now_us) for _, peer in sorted(self._peers.items())]
 
     async def close(self) -> None:
         """Sends what is queued, as far as that takes no more than a moment, and ends all links."""
         self._closing = True
         if self._beat_task is not None:
             self._beat_task.cancel()
-            self._tasks.add(self._beat_task)
         links = [peer.link for peer in self._peers.values() if peer.link is not None]
         if links:
             drains = [asyncio.create_task(link.drain()) for link in links]
-            await asyncio.wait(drains, timeout=0.2)
+            await asyncio.wait(drains, timeout=DRAIN_S)
             for link in links:
                 link.close("shutting down")
-        for peer in self._peers.values():
-            peer.hurry.set()
-        if self._leases is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    for name in sorted(self._peers):
-                        await self._leases.release(name)
+            await asyncio.wait(drains)
+        await self._dialer.close(self._peers)
         for stream in list(self._streams):
             await stream.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
+        await self._background.wait(at_most_s=2)
 
     # --- links, from both ends -------------------------------------------------------------------------------------
 
@@ -241,13 +207,13 @@ class HandoffConnectionManager:
         link = self._make_link(stream, mine, dialed=False)
         return await self._serve(link, stream, expected=None)
 
-    async def _dial(self, peer: Peer, mine: Hello) -> str | None:
+    async def _dial(self, peer: Peer, mine: Hello) -> None:
         assert peer.address is not None
         self.dials += 1
         stream = DialedStream(peer.address.address, credentials=self._credentials, server_name=peer.name)
         self._streams.add(stream)
         try:
-            return await self._serve(self._make_link(stream, mine, dialed=True), stream, expected=peer.name)
+            await self._serve(self._make_link(stream, mine, dialed=True), stream, expected=peer.name)
         finally:
             self._streams.discard(stream)
             await stream.close()
@@ -332,9 +298,8 @@ class HandoffConnectionManager:
         self._on_up(peer.name, link.epoch, link.theirs)
 
     def _take_down(self, link: Link, expected: str | None) -> None:
-        self._tasks |= {task for task in link.tasks if not task.done()}
         for task in link.tasks:
-            task.add_done_callback(self._forget)
+            self._background.watch(task)
         reason = link.reason or ""
         if link.refused:
             self.links_refused += 1
@@ -348,7 +313,7 @@ class HandoffConnectionManager:
         if not link.refused:
             logger.info("link down", extra={"peer": peer.name, "epoch": link.epoch, "reason": reason})
         self._on_down(peer.name, reason)
-        self._consider(peer)
+        self._dialer.consider(peer)
 
     def _pass_on(self, link: Link, frame: HandoffFrame) -> None:
         peer = self._peers[link.peer]
@@ -356,64 +321,11 @@ class HandoffConnectionManager:
             raise FrameError(f"a frame of epoch {link.epoch} after epoch {peer.newest_epoch} said Hello")
         self._on_frame(peer.name, link.epoch, frame)
 
-    # --- dialing ---------------------------------------------------------------------------------------------------
-
-    def _needs_dial(self, peer: Peer) -> bool:
-        if self._closing or peer.link is not None or peer.address is None or self._hello() is None:
-            return False
-        return peer.wanted or peer.wanted_until_us > self._clock.boottime_us()
-
-    def _consider(self, peer: Peer) -> None:
-        if peer.dialing is None and self._needs_dial(peer):
-            peer.dialing = self._start(self._keep_dialing(peer))
-
-    async def _keep_dialing(self, peer: Peer) -> None:
-        """Dials until there is a link, from either side, or no need for one."""
-        try:
-            while self._needs_dial(peer):
-                mine = self._hello()
-                lease = LeaseAnswer.NONE if self._leases is None else await self._leases.take(peer.name)
-                if mine is None or not self._needs_dial(peer):
-                    continue
-                assert peer.address is not None
-                started_us = self._clock.boottime_us()
-                turn = may_dial(
-                    lease,
-                    ordinal=self._ordinal,
-                    peer_ordinal=peer.address.ordinal,
-                    missing_us=started_us - peer.missing_since_us,
-                    limits=self._limits,
-                )
-                pause_us = self._limits.ping_interval_us
-                if turn:
-                    await self._dial(peer, mine)
-                    # A link that lived for a while ends the row of failures; one that is made and broken at once
-                    # would else be dialed again without pause.
-                    lived = self._clock.boottime_us() - started_us > self._limits.backoff_max_us
-                    peer.failures = 0 if lived else peer.failures + 1
-                    pause_us = backoff_us(peer.failures, self._limits, self._generator)
-                if self._needs_dial(peer):
-                    peer.hurry.clear()
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(pause_us / 1e6):
-                            await peer.hurry.wait()
-        finally:
-            peer.dialing = None
-        if self._leases is not None and not self._closing and not self._needs_dial(peer) and peer.link is None:
-            await self._leases.release(peer.name)
-
-    def _want_for_a_while(self, peer: Peer) -> None:
-        now_us = self._clock.boottime_us()
-        if not peer.wanted and peer.wanted_until_us <= now_us:
-            peer.missing_since_us = now_us
-        peer.wanted_until_us = now_us + self._limits.inactivity_us
-        self._consider(peer)
-
     # --- the beat --------------------------------------------------------------------------------------------------
 
     def _start_beating(self) -> None:
         if self._beat_task is None and not self._closing:
-            self._beat_task = asyncio.create_task(self._keep_beating())
+            self._beat_task = self._background.start(self._keep_beating())
 
     async def _keep_beating(self) -> None:
         while True:
@@ -426,32 +338,19 @@ class HandoffConnectionManager:
         for peer in list(self._peers.values()):
             link = peer.link
             if link is None:
-                self._consider(peer)
+                self._dialer.consider(peer)
             elif link.mine != hello:
                 link.close("this shard's own epoch or generation changed")
             elif self._is_idle(peer, link, now_us):
                 link.close("idle")
             else:
                 link.beat()
-        if self._leases is not None and not self._renewing and self._leases.due():
-            self._renewing = True
-            self._start(self._renew(self._leases))
+        self._dialer.renew(self._peers)
 
     def _is_idle(self, peer: Peer, link: Link, now_us: int) -> bool:
         # Only the dialer reaps: were both to, a link that one side wants would be closed by the other again and again.
         needed = peer.wanted or not link.dialed
         return not needed and now_us - max(link.used_at_us, peer.wanted_until_us) > self._limits.inactivity_us
-
-    async def _renew(self, leases: HandoffConnectionLeaseCoordinator) -> None:
-        try:
-            for name in leases.due():
-                peer = self._peers.get(name)
-                if peer is not None and (peer.dialing is not None or (peer.link and peer.link.dialed)):
-                    await leases.take(name)
-                else:
-                    await leases.release(name)
-        finally:
-            self._renewing = False
 
     # --- small things ----------------------------------------------------------------------------------------------
 
@@ -459,17 +358,6 @@ class HandoffConnectionManager:
         if name not in self._peers:
             self._peers[name] = Peer(name, missing_since_us=self._clock.boottime_us())
         return self._peers[name]
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            task.get_loop().call_exception_handler({"message": f"links: {error}", "exception": error})
 
     def _count_ended(self, link: Link) -> None:
         self._ended_bytes_sent += link.bytes_sent

@@ -39,6 +39,10 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+# What grpc.aio raises, depending on the moment, for a stream that is over on this side already.
+_OVER = (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, asyncio.InvalidStateError)
+
+
 class StreamEnded(ShardfleetError):
     """The stream is over; the text says why."""
 
@@ -126,19 +130,26 @@ class DialedStream:
             raise
         except grpc.aio.AioRpcError as error:
             raise StreamEnded(self._describe(error)) from error
-        except (asyncio.InvalidStateError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
-            raise StreamEnded("the stream is over") from error
+        except _OVER as error:
+            raise StreamEnded(await self._why()) from error
 
     async def close(self) -> None:
         self._closed = True
         self._call.cancel()
         await self._channel.close()
 
+    async def _why(self) -> str:
+        if not self._call.done() or self._closed:
+            return "the stream is over"
+        return self._phrase(await self._call.code(), await self._call.details())
+
     def _describe(self, error: grpc.aio.AioRpcError) -> str:
-        details = error.details() or "no details"
-        if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+        return self._phrase(error.code(), error.details())
+
+    def _phrase(self, code: grpc.StatusCode, details: str | None) -> str:
+        if code is grpc.StatusCode.FAILED_PRECONDITION:
             return f"refused by the peer: {details}"
-        return f"{error.code().name.lower()} at {self._address}: {details}"
+        return f"{code.name.lower().replace('_', ' ')} at {self._address}: {details}"
 
 
 class AcceptedStream:
@@ -151,7 +162,7 @@ class AcceptedStream:
     async def read(self) -> bytes:
         try:
             data = await self._context.read()
-        except (grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
+        except _OVER as error:
             raise StreamEnded("the stream is over") from error
         if data is grpc.aio.EOF:
             raise StreamEnded("the peer hung up")
@@ -160,7 +171,7 @@ class AcceptedStream:
     async def write(self, data: bytes) -> None:
         try:
             await self._context.write(data)
-        except (grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
+        except _OVER as error:
             raise StreamEnded("the stream is over") from error
 
     async def close(self) -> None:

@@ -1,0 +1,169 @@
+"""The one gRPC server of a shard: links from peers, the ``Shard`` service, health."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+import numpy as np
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from shardfleet_proto.v1 import shard_pb2 as pb
+from shardfleet_proto.v1 import shard_pb2_grpc
+
+from ..core.columns import Schema
+from ..errors import ShardfleetError, UsageError
+from .api import SECTIONS, ShardApi
+from .messages import MAX_WATCH_IDS, entities_to_rows, view_to_messages
+from .streams import INSECURE, MESSAGE_OPTIONS, SERVICE, AcceptedStream, Credentials, LinkStream
+
+HEALTH_LIVE = ""
+"""The process runs: SERVING from the start to the stop."""
+HEALTH_READY = SERVICE
+"""The shard takes part in handoffs: SERVING between ``set_ready(True)`` and ``set_ready(False)``."""
+
+_OPTIONS = (
+    *MESSAGE_OPTIONS,
+    # Two servers on one port would share its calls between two shards; a taken port must be an error.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", 1024),
+    # Channels probe every 10 s; gRPC takes more than one in 5 minutes for an attack.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
+
+
+class ShardServer:
+    """Made, ``start``-ed and ``stop``-ped in one running loop.
+
+    Args:
+        address: host:port; port 0 takes a free one, see ``address`` after ``start``.
+        link_handler: serves one link's stream; returns why the stream is to be aborted, or None.
+        shard_api: answers the ``Shard`` service.
+        schema: of the rows that ``Spawn`` takes.
+        credentials: TLS; plain text by default.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        link_handler: Callable[[LinkStream], Awaitable[str | None]],
+        shard_api: ShardApi,
+        schema: Schema,
+        credentials: Credentials = INSECURE,
+    ) -> None:
+        self._wanted_address = address
+        self._address = ""
+        self._link_handler = link_handler
+        self._credentials = credentials
+        self._server: Any = grpc.aio.server(options=_OPTIONS)
+        link = grpc.stream_stream_rpc_method_handler(self._serve_link)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Link": link}),))
+        shard_pb2_grpc.add_ShardServicer_to_server(_ShardServicer(shard_api, schema), self._server)  # type: ignore[no-untyped-call]
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    @property
+    def address(self) -> str:
+        """host:port that is listened on; '' before ``start``."""
+        return self._address
+
+    async def start(self) -> None:
+        """Listens. Raises ``UsageError`` where the address can't be had."""
+        wanted = self._wanted_address
+        host, colon, port = wanted.rpartition(":")
+        if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+            raise UsageError(f"--listen {wanted!r}: an address is HOST:PORT, for example 127.0.0.1:0")
+        try:
+            if self._credentials.server is None:
+                bound = self._server.add_insecure_port(wanted)
+            else:
+                bound = self._server.add_secure_port(wanted, self._credentials.server)
+        except RuntimeError as error:
+            raise UsageError(f"--listen {wanted}: cannot listen there; is the port taken?") from error
+        if bound == 0:
+            raise UsageError(f"--listen {wanted}: cannot listen there; is the port taken?")
+        self._address = f"{host}:{bound}"
+        await self.set_ready(False)
+        await self._server.start()
+
+    async def set_ready(self, ready: bool) -> None:
+        """What health says about ``HEALTH_READY``."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(HEALTH_READY, status.SERVING if ready else status.NOT_SERVING)
+
+    async def stop(self, *, grace_s: float = 0.2) -> None:
+        """Ends; calls that still run after ``grace_s`` are cut."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+    async def _serve_link(self, _: Any, context: Any) -> None:
+        reason = await self._link_handler(AcceptedStream(context))
+        if reason is not None:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, reason)
+
+
+class _ShardServicer:
+    """The ``Shard`` service, on a ``ShardApi``. Method names are the service's."""
+
+    def __init__(self, api: ShardApi, schema: Schema) -> None:
+        self._api = api
+        self._schema = schema
+
+    async def Spawn(self, request: pb.SpawnRequest, context: Any) -> pb.SpawnReply:
+        try:
+            await self._api.spawn(entities_to_rows(request.rows, self._schema))
+        except ShardfleetError as error:
+            await _abort(context, error)
+        return pb.SpawnReply(count=len(request.rows))
+
+    async def Despawn(self, request: pb.DespawnRequest, context: Any) -> pb.DespawnReply:
+        try:
+            ids = await self._api.despawn(np.array(request.ids, "<u8"))
+        except ShardfleetError as error:
+            await _abort(context, error)
+        return pb.DespawnReply(ids=ids.tolist())
+
+    async def Get(self, request: pb.GetRequest, context: Any) -> pb.Rows:
+        try:
+            view = await self._api.get(request.id)
+        except ShardfleetError as error:
+            await _abort(context, error)
+        return next(view_to_messages(view))
+
+    async def Watch(self, request: pb.WatchRequest, context: Any) -> None:
+        ids = np.array(request.ids, "<u8") if request.ids else None
+        try:
+            if ids is not None and len(ids) > MAX_WATCH_IDS:
+                raise UsageError(f"{len(ids)} ids to watch; at most {MAX_WATCH_IDS}")
+            views = self._api.watch(ids, interval_us=request.interval_us)
+            async with aclosing(views) as pictures:
+                async for view in pictures:
+                    for message in view_to_messages(view):
+                        await context.write(message)
+        except ShardfleetError as error:
+            await _abort(context, error)
+
+    async def Inspect(self, request: pb.InspectRequest, context: Any) -> pb.InspectReply:
+        try:
+            if request.section not in SECTIONS:
+                raise UsageError(f"no section {request.section!r}; there are {', '.join(SECTIONS)}")
+            section = await self._api.inspect(request.section)
+        except ShardfleetError as error:
+            await _abort(context, error)
+        return pb.InspectReply(json=json.dumps(section))
+
+
+async def _abort(context: Any, error: ShardfleetError) -> NoReturn:
+    """Ends the call with the status that client.py turns back into an error of the same kind."""
+    if isinstance(error, UsageError):
+        code = grpc.StatusCode.INVALID_ARGUMENT
+    elif error.retryable:
+        code = grpc.StatusCode.UNAVAILABLE
+    else:
+        code = grpc.StatusCode.FAILED_PRECONDITION
+    await context.abort(code, str(error))
+    raise AssertionError("abort returns never")

@@ -1,0 +1,418 @@
+"""Links between managers, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import grpc
+import grpc.aio
+import pytest
+from shardfleet_shard.core.frames import Nudge, Ping
+from shardfleet_shard.core.requests import Done, LinkLease, Outcome, Refused, RefusedReason
+from shardfleet_shard.net.leases import HandoffConnectionLeaseCoordinator
+from shardfleet_shard.net.limits import LinkLimits
+from shardfleet_shard.net.packets import HandoffPacketManager
+from shardfleet_shard.net.streams import DialedStream, StreamEnded
+
+from .fleet import GRID, QUICK, SCHEMA, Fleet, Node, answer, eventually, final, offer
+
+PACKETS = HandoffPacketManager(SCHEMA, GRID)
+
+
+async def test_three_shards_link_up_and_frames_arrive_in_order() -> None:
+    async with Fleet(Node(0), Node(1), Node(2)) as fleet:
+        fleet.observe()
+        await eventually(lambda: all(len(node.up) == 2 for node in fleet.nodes))
+        zero, one, two = fleet.nodes
+        assert zero.manager.dials == 2 and one.manager.dials == 1 and two.manager.dials == 0
+        sent = [offer(sequence=1), final(sequence=1), offer(sequence=2, count=4096), Nudge()]
+        assert all(zero.manager.send("arena-1", frame) for frame in sent)
+        assert one.manager.send("arena-0", answer())
+        await eventually(lambda: len(one.frames) == 4 and zero.frames)
+        assert one.frames == [("arena-0", 1, frame) for frame in sent]
+        assert zero.frames == [("arena-1", 1, answer())]
+        assert two.frames == []
+        await eventually(lambda: zero.manager.bytes_sent > 4096 * SCHEMA.row_size_bytes)
+        assert zero.downs == one.downs == two.downs == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fleet": "other"}, "fleet 'arena' is not 'other'"),
+        ({"generation": "h"}, "generation 'g' is not 'h'"),
+        ({"protocol_version": 3}, "protocol version 1 does not talk to 3"),
+        ({"schema_hash": 7}, "the columns differ"),
+        ({"shard": "arena-9"}, "shard 'arena-9' answers where 'arena-1' was expected"),
+    ],
+)
+async def test_a_mismatch_in_hello_is_refused_with_its_reason_once(
+    change: dict[str, object], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        one.say(**change)
+        await eventually(lambda: zero.manager.dials > 3)
+        assert not zero.up and not one.up and zero.downs
+        said = [record.getMessage() for record in caplog.records if reason in record.getMessage()]
+        assert said and len(said) == len(set(said))
+        assert zero.manager.links_refused + one.manager.links_refused >= 2
+
+
+async def test_version_n_talks_to_n_minus_1() -> None:
+    old, new = Node(0), Node(1)
+    new.say(protocol_version=2)
+    async with Fleet(old, new) as fleet:
+        fleet.observe()
+        await eventually(lambda: old.up and new.up)
+
+
+async def test_a_shard_without_an_epoch_refuses_and_does_not_dial() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        hello, one.hello = one.hello, None
+        fleet.observe()
+        zero.manager.set_peers({"arena-1": (one.address, 1, 1)}, {"arena-1"})
+        await eventually(lambda: zero.manager.dials > 1)
+        assert not zero.up and one.manager.dials == 0
+        one.hello = hello
+        await eventually(lambda: zero.up and one.up)
+
+
+async def test_crossing_dials_leave_one_link_the_same_on_both_sides() -> None:
+    slow = LinkLimits(ping_interval_us=20_000, dial_grace_us=0)  # both may dial at once
+    async with Fleet(Node(0, limits=slow), Node(1, limits=slow)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        await asyncio.sleep(0.2)
+        assert zero.manager.describe()[0]["dialed"] and not one.manager.describe()[0]["dialed"]
+        assert zero.ups == [("arena-1", 1)] and one.ups == [("arena-0", 1)]
+        assert one.manager.send("arena-0", Nudge()) and zero.manager.send("arena-1", Nudge())
+        await eventually(lambda: zero.frames and one.frames)
+
+
+async def test_a_peer_that_restarts_is_dialed_again_under_its_new_epoch() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        old_clock = zero.manager.peer_clock("arena-1")
+        await one.stop()
+        await eventually(lambda: zero.downs)
+        assert not zero.manager.send("arena-1", Nudge())
+        one.make_manager()
+        one.say(epoch=2)
+        await one.start()
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        assert zero.ups == [("arena-1", 1), ("arena-1", 2)]
+        assert zero.manager.peer_clock("arena-1") is not old_clock
+        assert zero.manager.send("arena-1", Nudge())
+        await eventually(lambda: one.frames)
+
+
+async def test_an_old_epoch_is_refused_once_a_newer_one_is_known() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        one.say(epoch=5)
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        ghost = Node(1)
+        ghost.say(epoch=4)
+        await ghost.start()
+        ghost.manager.set_peers({"arena-0": (zero.address, 0, 1)}, {"arena-0"})
+        try:
+            await eventually(lambda: zero.manager.links_refused)
+            assert ghost.ups == []
+            assert zero.up == ["arena-1"] and zero.downs == []
+            zero.manager.set_peers({"arena-1": (one.address, 1, 6)}, {"arena-1"})
+            await eventually(lambda: zero.downs)
+            assert "superseded by 6" in zero.downs[0][1]
+        finally:
+            await ghost.stop()
+
+
+async def test_a_newer_epoch_takes_the_place_of_a_link_that_still_stands() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        successor = Node(1)
+        successor.say(epoch=2)
+        await successor.start()
+        successor.manager.set_peers({"arena-0": (zero.address, 0, 1)}, {"arena-0"})
+        try:
+            await eventually(lambda: ("arena-1", 2) in zero.ups)
+            assert zero.downs[0] == ("arena-1", "superseded by epoch 2")
+            await eventually(lambda: not one.up)
+        finally:
+            await successor.stop()
+
+
+async def test_own_new_generation_closes_the_links() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        zero.say(generation="h")
+        one.say(generation="h")
+        await eventually(lambda: zero.downs and one.downs)
+        await eventually(lambda: zero.up and one.up)
+
+
+async def test_the_queue_is_bounded_and_keeps_room_for_answers() -> None:
+    limits = LinkLimits(queue_frames=20, reserved_frames=8, queue_bytes=40_000_000)
+    async with Fleet(Node(0, limits=limits), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        assert zero.manager.queue_room("arena-1") == 12
+        # Nothing is awaited, so nothing leaves the queue.
+        results = [zero.manager.send("arena-1", offer(sequence=n + 1)) for n in range(25)]
+        assert results == [True] * 20 + [False] * 5
+        assert zero.manager.queue_room("arena-1") == 0
+        await eventually(lambda: len(one.frames) == 20)
+        assert [frame.transfer.sequence for _, _, frame in one.frames] == list(range(1, 21))
+        assert zero.manager.queue_room("arena-1") == 12
+
+
+async def test_the_queue_is_bounded_in_bytes() -> None:
+    limits = LinkLimits(queue_bytes=1_000_000, reserved_frames=0)
+    async with Fleet(Node(0, limits=limits), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        room = zero.manager.queue_room("arena-1")
+        results = [zero.manager.send("arena-1", offer(sequence=n + 1, count=4096)) for n in range(8)]
+        assert results.count(True) == room < 8
+        await eventually(lambda: len(one.frames) == room)
+
+
+async def test_an_idle_link_is_reaped_and_made_again_when_there_is_something_to_say() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe(wanted=False)
+        assert not zero.manager.send("arena-1", Nudge())
+        await eventually(lambda: zero.up and one.up)
+        assert zero.manager.send("arena-1", Nudge())
+        await eventually(lambda: zero.downs and one.downs)
+        assert zero.downs == [("arena-1", "idle")]
+        # The higher ordinal dials too, once the lower one has let the grace pass.
+        assert not one.manager.send("arena-0", Nudge())
+        await eventually(lambda: one.manager.send("arena-0", Nudge()))
+        await eventually(lambda: zero.frames)
+
+
+async def test_a_wanted_link_is_not_reaped() -> None:
+    async with Fleet(Node(0), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        await asyncio.sleep(3 * QUICK.inactivity_us / 1e6)
+        assert zero.downs == one.downs == []
+
+
+async def test_clock_offsets_are_measured_on_the_link() -> None:
+    async with Fleet(Node(0), Node(1, offset_us=250_000)) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+
+        def measured(node: Node, peer: str, offset_us: int) -> bool:
+            clock = node.manager.peer_clock(peer)
+            if clock is None or clock.offset_us is None:
+                return False
+            error_us = clock.error_us(node.clock.now_unix_us())
+            # Two microseconds for the rounding of readings to whole ones.
+            return error_us is not None and abs(clock.offset_us - offset_us) <= error_us + 2
+
+        await eventually(lambda: measured(zero, "arena-1", 250_000) and measured(one, "arena-0", -250_000))
+        clock = zero.manager.peer_clock("arena-1")
+        assert clock is not None and not clock.within(100_000, zero.clock.now_unix_us())
+
+
+async def test_a_silent_peer_is_dropped() -> None:
+    limits = LinkLimits(ping_interval_us=20_000, silent_pings=5, backoff_min_us=10_000)
+    async with Fleet(Node(0, limits=limits), Node(1)) as fleet:
+        zero, one = fleet.nodes
+        stream = DialedStream(zero.address)
+        try:
+            assert one.hello is not None
+            await stream.write(PACKETS.to_bytes(one.hello))
+            await eventually(lambda: zero.up)
+            await eventually(lambda: zero.downs)
+            assert zero.downs == [("arena-1", "the peer is silent")]
+        finally:
+            await stream.close()
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([b"\xff\xff\xff"], "not a frame"),
+        ([PACKETS.to_bytes(Ping(sent_us=1))], "Ping before Hello"),
+        ([], "no Hello within 0.3 s"),
+    ],
+)
+async def test_what_comes_instead_of_hello_is_counted_and_refused(messages: list[bytes], reason: str) -> None:
+    async with Fleet(Node(0)) as fleet:
+        (zero,) = fleet.nodes
+        stream = DialedStream(zero.address)
+        try:
+            for message in messages:
+                await stream.write(message)
+            with pytest.raises(StreamEnded, match=reason):
+                await stream.read()
+            assert zero.manager.frames_refused == 1 and not zero.up
+        finally:
+            await stream.close()
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (PACKETS.to_bytes(offer("arena-2")), "offer for a transfer of 'arena-2'"),
+        (PACKETS.to_bytes(offer("arena-1", epoch=2)), "offer of epoch 2 over a link of epoch 1"),
+        (PACKETS.to_bytes(answer("arena-1")), "answer for a transfer of 'arena-1'"),
+        (b"\x0a\x0a", "not a frame"),
+        (b"", "no kind that is known"),
+    ],
+)
+async def test_a_wrong_frame_closes_the_link_with_its_reason(frame: bytes, reason: str) -> None:
+    async with Fleet(Node(0)) as fleet:
+        (zero,) = fleet.nodes
+        one = Node(1)
+        stream = DialedStream(zero.address)
+        try:
+            assert one.hello is not None
+            await stream.write(PACKETS.to_bytes(one.hello))
+            await eventually(lambda: zero.up)
+            await stream.write(PACKETS.to_bytes(Nudge()))
+            await stream.write(frame)
+            with pytest.raises(StreamEnded, match=reason):
+                while True:
+                    await stream.read()
+            await eventually(lambda: zero.downs)
+            assert zero.frames == [("arena-1", 1, Nudge())]
+            assert zero.manager.frames_refused == 1 and zero.manager.links_refused == 1
+        finally:
+            await stream.close()
+
+
+async def test_a_message_over_8_mb_ends_the_link_and_nothing_else() -> None:
+    async with Fleet(Node(0)) as fleet:
+        (zero,) = fleet.nodes
+        hello = PACKETS.to_bytes(Node(1).hello)  # type: ignore[arg-type]
+        channel = grpc.aio.insecure_channel(zero.address)
+        try:
+            call = channel.stream_stream("/shardfleet.v1.Handoff/Link")()
+            await call.write(hello)
+            await eventually(lambda: zero.up)
+            await call.write(bytes(9_000_000))
+            await eventually(lambda: zero.downs)
+            again = channel.stream_stream("/shardfleet.v1.Handoff/Link")()
+            await again.write(hello)
+            await eventually(lambda: zero.up)
+            await again.write(PACKETS.to_bytes(Nudge()))
+            await eventually(lambda: zero.frames)
+        finally:
+            await channel.close()
+
+
+class LeaseTable:
+    """The pair's leases, as the store keeps them, without their end."""
+
+    def __init__(self) -> None:
+        self.holders: dict[tuple[str, ...], str] = {}
+        self.answers = True
+
+    async def execute(self, request: LinkLease) -> Done | Refused | None:
+        if not self.answers:
+            return None
+        pair = tuple(sorted((request.shard, request.peer)))
+        holder = self.holders.get(pair, request.shard)
+        if holder != request.shard:
+            return Refused(reason=RefusedReason.HELD, detail=holder, wait_ms=1)
+        if request.ttl_ms:
+            self.holders[pair] = request.shard
+        else:
+            self.holders.pop(pair, None)
+        return Done(outcome=Outcome.OK)
+
+
+def with_lease(node: Node, table: LeaseTable, *, ttl_us: int = 25_000_000) -> Node:
+    node.leases = HandoffConnectionLeaseCoordinator(
+        table.execute, hello=lambda: node.hello, clock=node.clock, ttl_us=ttl_us
+    )
+    node.make_manager()
+    return node
+
+
+async def test_the_holder_of_the_lease_dials_and_gives_it_up_with_the_link() -> None:
+    table = LeaseTable()
+    table.holders["arena-0", "arena-1"] = "arena-1"
+    patient = LinkLimits(ping_interval_us=20_000, inactivity_us=150_000, dial_grace_us=60_000_000)
+    nodes = [with_lease(Node(n, limits=patient), table) for n in range(2)]
+    async with Fleet(*nodes) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        assert zero.manager.dials == 0 and one.manager.dials == 1
+        fleet.observe(wanted=False)
+        await eventually(lambda: one.downs and not table.holders)
+
+
+async def test_a_lease_of_the_dead_and_a_store_that_is_silent_hold_nothing_up() -> None:
+    table = LeaseTable()
+    table.holders["arena-0", "arena-1"] = "arena-1"
+    nodes = [with_lease(Node(0), table), Node(1)]
+    async with Fleet(*nodes) as fleet:
+        zero, one = fleet.nodes
+        zero.manager.set_peers({"arena-1": (one.address, 1, 1)}, {"arena-1"})
+        await eventually(lambda: zero.up)  # arena-1 held the lease and did not dial
+        table.answers = False
+        await one.stop()
+        await eventually(lambda: not zero.up)
+        one.make_manager()
+        await one.start()
+        zero.manager.set_peers({"arena-1": (one.address, 1, 1)}, {"arena-1"})
+        await eventually(lambda: zero.up)
+
+
+async def test_a_lease_is_renewed_while_its_link_stands() -> None:
+    table = LeaseTable()
+    asked: list[int] = []
+    execute = table.execute
+
+    async def count(request: LinkLease) -> Done | Refused | None:
+        asked.append(request.ttl_ms)
+        return await execute(request)
+
+    table.execute = count  # type: ignore[method-assign]
+    nodes = [with_lease(Node(0), table, ttl_us=150_000), Node(1)]
+    async with Fleet(*nodes) as fleet:
+        fleet.observe()
+        await eventually(lambda: len(asked) > 3)
+        assert nodes[0].up and asked[0] == 150 and nodes[0].downs == []
+
+
+async def test_a_callback_that_raises_reaches_the_loop_and_not_the_peer() -> None:
+    caught: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: caught.append(context["message"]))
+    zero, one = Node(0), Node(1)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    one.manager._on_frame = broken  # type: ignore[assignment]
+    async with Fleet(zero, one) as fleet:
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        zero.manager.send("arena-1", Nudge())
+        await eventually(lambda: one.downs)
+        assert caught == ["link to arena-0: a bug"]
+        assert one.manager.frames_refused == 0

@@ -21,7 +21,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ GRACE_TICKS = 2
 """The first ticks after a flight's first point are not judged: its spawn is on its way."""
 
 TOLERANCE_KM = 0.001
+PER_SECOND = {"s": 1.0, "ms": 1e3, "iso": 1e6}
 MAX_EXAMPLES = 5
 """Faults of one kind that are printed; the table has all of them as a number."""
 
@@ -71,7 +72,7 @@ class Trace:
         spawned: entity -> first tick. despawned: entities.
     """
 
-    tick_seconds: float
+    tick_rate: int
     tick: Array
     entity: Array
     unix_us: Array
@@ -114,7 +115,7 @@ def read_tracks(paths: Sequence[Path], *, time_unit: str) -> list[Track]:
             with path.open(newline="") as stream:
                 for row in csv.DictReader(stream):
                     place = [float(row[name]) for name in ("x", "y", "z") if row.get(name)]
-                    points.setdefault(int(row["id"]), []).append((_seconds(row["time"], time_unit), *place))
+                    points.setdefault(int(row["id"]), []).append((_time(row["time"], time_unit), *place))
         except (OSError, KeyError, ValueError) as error:
             raise SystemExit(f"{path}: no tracks in columns id, time, x, y: {error!r}") from error
     if not points:
@@ -123,15 +124,17 @@ def read_tracks(paths: Sequence[Path], *, time_unit: str) -> list[Track]:
     tracks = []
     for entity, rows in sorted(points.items()):
         table = np.array(rows, np.float64)
-        tracks.append(Track(entity=entity, seconds=table[:, 0] - start, points=table[:, 1:]))
+        # In the file's own unit first: the difference of two times is exact, that of two rounded ones is not.
+        seconds = (table[:, 0] - start) / PER_SECOND[time_unit]
+        tracks.append(Track(entity=entity, seconds=seconds, points=table[:, 1:]))
     return tracks
 
 
-def _seconds(text: str, time_unit: str) -> float:
-    if time_unit == "iso":
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-    return float(text) / (1000 if time_unit == "ms" else 1)
+def _time(text: str, time_unit: str) -> float:
+    if time_unit != "iso":
+        return float(text)
+    moment = datetime.fromisoformat(text)
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
 
 
 def read_trace(folder: Path) -> Trace:
@@ -153,7 +156,7 @@ def read_trace(folder: Path) -> Trace:
         files.append(TraceFile(shard=header["shard"], epoch=header["epoch"], first_us=times[0], last_us=times[1]))
         records.append(found)
     trace = Trace(
-        tick_seconds=1 / round(1e6 / described[0]["dt_us"], 6),
+        tick_rate=round(1e6 / described[0]["dt_us"]),
         tick=np.concatenate([found["tick"] for found in records]),
         entity=np.concatenate([found["entity"] for found in records]),
         unix_us=np.concatenate([found["unix_us"] for found in records]),
@@ -213,7 +216,7 @@ def verify(trace: Trace, tracks: Sequence[Track], *, speedup: float) -> Result:
         result.fault("unknown entities", f"entity {entity} is in the traces but has no track")
     starts = np.searchsorted(trace.entity, known, side="left")
     ends = np.searchsorted(trace.entity, known, side="right")
-    seconds_per_tick = trace.tick_seconds * speedup
+    seconds_per_tick = speedup / trace.tick_rate
     trace = _in_world_ticks(trace, tracks, seconds_per_tick)
     for track, start, end in zip(tracks, starts, ends, strict=True):
         _judge(result, trace, track, slice(int(start), int(end)), seconds_per_tick)
@@ -237,14 +240,22 @@ def _in_world_ticks(trace: Trace, tracks: Sequence[Track], seconds_per_tick: flo
 
 
 def _first_tick(track: Track, seconds_per_tick: float) -> int:
-    return int(np.ceil(track.seconds[0] / seconds_per_tick))
+    """The first tick that ends at the track's first point or after it."""
+    tick = int(np.ceil(track.seconds[0] / seconds_per_tick))
+    return tick - 1 if (tick - 1) * seconds_per_tick >= track.seconds[0] else tick
+
+
+def _last_tick(track: Track, seconds_per_tick: float) -> int:
+    """The last tick that ends at the track's last point or before it."""
+    tick = int(np.floor(track.seconds[-1] / seconds_per_tick))
+    return tick - 1 if tick * seconds_per_tick > track.seconds[-1] else tick
 
 
 def _judge(result: Result, trace: Trace, track: Track, part: slice, seconds_per_tick: float) -> None:
     """One flight; ``part`` is its records."""
     ticks, positions = trace.tick[part], trace.position[part]
     first = _first_tick(track, seconds_per_tick)
-    last = int(np.floor(track.seconds[-1] / seconds_per_tick))
+    last = _last_tick(track, seconds_per_tick)
     _judge_doubles(result, trace, track, part)
     due = np.arange(first + GRACE_TICKS, last + 1)
     result.counts["judged"] += len(due)

@@ -41,8 +41,8 @@ class Stepped:
     leaving: U64
 
 
-class _Broken(Exception):
-    """Carries a fault out of a step that can't be compared at all."""
+class BrokenPromise(Exception):
+    """A step that can't be compared at all; ``fault`` says why."""
 
     def __init__(self, rule: str, message: str) -> None:
         self.fault = Fault(rule=rule, message=message)
@@ -62,7 +62,7 @@ def check_step(
     """
     try:
         whole = step_once(simulation, rows.copy(), tick, dt)
-    except _Broken as broken:
+    except BrokenPromise as broken:
         return [broken.fault]
     if not _exact(simulation):
         return []
@@ -80,7 +80,7 @@ def check_step(
             continue
         try:
             message = _difference(whole, step_once(plugin, variant, tick, dt), order)
-        except _Broken as broken:
+        except BrokenPromise as broken:
             faults[rule] = Fault(rule=rule, message=f"{how}: {broken.fault.message}")
             continue
         if message:
@@ -92,7 +92,7 @@ def step_once(simulation: Simulation, rows: Columns, tick: int, dt: float) -> St
     """Steps ``rows`` in place and checks what holds for every plugin, exact or not.
 
     Raises:
-        _Broken: it raised, or touched what it must not, or returned ids or numbers that can't be.
+        BrokenPromise: it raised, or touched what it must not, or returned ids or numbers that can't be.
     """
     before = dict(rows.arrays)
     ids, versions = rows.id.copy(), rows.version.copy()
@@ -100,15 +100,16 @@ def step_once(simulation: Simulation, rows: Columns, tick: int, dt: float) -> St
         result = simulation.step(rows, tick, dt)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise _Broken("raises", f"step raised at tick {tick} with {len(rows)} rows: {said}") from error
+        raise BrokenPromise("raises", f"step raised at tick {tick} with {len(rows)} rows: {said}") from error
     for name in before.keys() | rows.arrays.keys():
         if rows.arrays.get(name) is not before.get(name):
-            raise _Broken("in place", f"step replaced column {name!r}; write into it: rows.{name}[:] = ...")
+            raise BrokenPromise("in place", f"step replaced column {name!r}; write into it: rows.{name}[:] = ...")
     if not (np.array_equal(rows.id, ids) and np.array_equal(rows.version, versions)):
-        raise _Broken("identity", f"step changed id or version at tick {tick}; both belong to the shard")
+        raise BrokenPromise("identity", f"step changed id or version at tick {tick}; both belong to the shard")
     bad = np.flatnonzero(~rows.finite())
     if len(bad):
-        raise _Broken("finite", f"id {ids[bad[0]]} has a position or velocity that is not finite after tick {tick}")
+        message = f"id {ids[bad[0]]} has a position or velocity that is not finite after tick {tick}"
+        raise BrokenPromise("finite", message)
     return Stepped(rows=rows, leaving=_leaving(result, ids, tick))
 
 
@@ -156,12 +157,12 @@ def _leaving(result: Any, ids: U64, tick: int) -> U64:
         if leaving.ndim != 1 or (leaving.dtype.kind not in "iu" and len(leaving)):
             raise ValueError(f"{leaving.dtype} of shape {leaving.shape}")
     except (ValueError, TypeError) as error:
-        raise _Broken("leaves", f"step must return ids or None, not {error}") from error
+        raise BrokenPromise("leaves", f"step must return ids or None, not {error}") from error
     leaving = np.sort(leaving.astype(np.uint64))
     if len(unknown := np.setdiff1d(leaving, ids)):
-        raise _Broken("leaves", f"step returned id {unknown[0]} at tick {tick}, which it was not given")
+        raise BrokenPromise("leaves", f"step returned id {unknown[0]} at tick {tick}, which it was not given")
     if (twice := first_duplicate(leaving)) is not None:
-        raise _Broken("leaves", f"step returned id {twice} twice at tick {tick}")
+        raise BrokenPromise("leaves", f"step returned id {twice} twice at tick {tick}")
     return leaving
 
 

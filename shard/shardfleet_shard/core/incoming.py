@@ -114,7 +114,7 @@ class IncomingTransfers:
         if batch is not None:
             del self._unmatched[final.transfer]
             if np.array_equal(rows.id, batch.rows.id):
-                self._compare(rows, final.unix_us, batch)
+                self._compare(rows, final.tick, final.unix_us, batch)
         elif incoming is not None and incoming.state in (IncomingState.ASKED, IncomingState.ACCEPTED):
             fits = incoming.offer_tick <= final.tick < incoming.switch_tick
             if fits and np.array_equal(rows.id, incoming.rows.id) and rows.finite().all():
@@ -213,7 +213,7 @@ class IncomingTransfers:
                 transfer=incoming.id, tick=tick, unix_us=unix_us, rows=self.context.tracker.rows.take(where).copy()
             )
             if incoming.final is not None and len(incoming.final) == len(batch.rows):
-                self._compare(incoming.final, incoming.final_unix_us, batch)
+                self._compare(incoming.final, incoming.final_tick, incoming.final_unix_us, batch)
             else:
                 self._unmatched[incoming.id] = batch
         self._began.clear()
@@ -296,6 +296,8 @@ class IncomingTransfers:
             rows.version,
             transfer=str(incoming.id),
             origin=origin,
+            switch_tick=incoming.switch_tick,
+            state_tick=incoming.final_tick if incoming.final is not None else incoming.switch_tick - 1,
             offer_tick=incoming.offer_tick,
         )
         if incoming.catch_up:
@@ -328,9 +330,10 @@ class IncomingTransfers:
 
     # --- comparing ----------------------------------------------------------------------------------------------
 
-    def _compare(self, final: Columns, final_unix_us: int, batch: AdoptedBatch) -> None:
+    def _compare(self, final: Columns, final_tick: int, final_unix_us: int, batch: AdoptedBatch) -> None:
         """The target's first rows against ``step`` of the source's last ones, and the time between the two."""
         context = self.context
+        context.stats.overlap_ticks += max(0, final_tick + 1 - batch.tick) * len(final)
         expected = final.copy()
         context.step(expected, batch.tick)
         error = float(np.abs(expected.position - batch.rows.position).max(initial=0.0))

@@ -1,0 +1,391 @@
+"""ServerAuthorityManager: carries what the runtime owes to Redis, to peers and to disk, and calls its ticks on time.
+
+One asyncio loop, no threads. Ticks run inline as plain calls; everything that waits runs in tasks beside them and
+hands its results to the runtime between ticks. Nothing on the tick's path awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .core.clock import Clock
+from .core.columns import Columns
+from .core.frames import PROTOCOL_VERSION, Frame, Hello, Nudge
+from .core.requests import Done, LinkLease, Publish, ReadEntries, ReadFleet, Refused, Renew, Reply, Request, Spawn, Tail
+from .core.stream import LEAD_TICKS, check_rows, group_by_cell
+from .errors import SimulationError
+from .net.api import EntityView, SpawnResult, WatchBatch
+from .net.links import HandoffConnectionManager
+from .runtime import RuntimeState, ServerAuthorityRuntime
+from .store.redis_store import RedisStore
+from .trace import TraceWriter
+
+log = logging.getLogger(__name__)
+
+MAX_TICKS_IN_ONE_GO = 4
+"""A shard that fell behind runs so many ticks at once; older numbers are skipped and counted."""
+MAX_PIPELINES = 4
+"""Concurrent pipelines of one lane: enough to hide a round trip, few enough to batch under load."""
+FOLLOW_PEERS_S = 0.1
+
+
+class RequestLane:
+    """Requests that may share pipelines, so that a 1 MB manifest never stands before an ACCEPT.
+
+    ``submit`` never waits; what comes in while ``MAX_PIPELINES`` are under way goes out in the next one.
+    """
+
+    def __init__(
+        self,
+        execute: Callable[[Sequence[Request]], Awaitable[list[Reply | None]]],
+        deliver: Callable[[Request, Reply | None], None],
+        *,
+        pipelines: int = MAX_PIPELINES,
+    ) -> None:
+        self._execute = execute
+        self._deliver = deliver
+        self._free = pipelines
+        self._waiting: list[Request] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, requests: list[Request]) -> None:
+        self._waiting.extend(requests)
+        if self._free and self._waiting:
+            self._free -= 1
+            task = asyncio.get_running_loop().create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                for request, reply in zip(batch, await self._execute(batch), strict=True):
+                    self._deliver(request, reply)
+        finally:
+            self._free += 1
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+class LinkedPeers:
+    """The links as the planner sees them (``runtime.Peers``)."""
+
+    def __init__(self, clock: Clock, *, skew_limit_us: int) -> None:
+        self._clock = clock
+        self._skew_limit_us = skew_limit_us
+        self.epochs: dict[str, int] = {}
+        self.links: HandoffConnectionManager | None = None
+        self.skewed: tuple[str, ...] = ()
+        self.worst_offset_us = 0
+
+    def reachable(self) -> Mapping[str, int]:
+        if self.links is None:
+            return {}
+        now_us = self._clock.now_unix_us()
+        result, skewed, worst = {}, [], 0
+        for peer, epoch in self.epochs.items():
+            clock = self.links.peer_clock(peer)
+            if clock is None or clock.offset_us is None:
+                continue
+            worst = max(worst, abs(clock.offset_us))
+            if not clock.within(self._skew_limit_us, now_us):
+                skewed.append(peer)
+            elif self.links.queue_room(peer) > 0:
+                result[peer] = epoch
+        self.skewed, self.worst_offset_us = tuple(sorted(skewed)), worst
+        return result
+
+
+class ServerAuthorityManager:
+    """Public entry point of a shard: ``run`` until it has settled, failed or was superseded."""
+
+    def __init__(
+        self,
+        *,
+        runtime: ServerAuthorityRuntime,
+        store: RedisStore,
+        clock: Clock,
+        peers: LinkedPeers,
+        links: Callable[[ServerAuthorityManager], HandoffConnectionManager],
+        trace: Callable[[int, int], TraceWriter] | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.store = store
+        self.clock = clock
+        self.peers = peers
+        self.links = links(self)
+        peers.links = self.links
+        self._open_trace = trace
+        self._trace: TraceWriter | None = None
+        self._ended = asyncio.Event()
+        self._next_tick = 0
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._failure: BaseException | None = None
+        self._lanes = {
+            "lease": RequestLane(store.execute, self._deliver, pipelines=1),
+            "bulk": RequestLane(store.execute, self._deliver, pipelines=2),
+            "transfers": RequestLane(store.execute, self._deliver),
+        }
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Ticks until the end. Returns the process' exit code. Raises what broke an invariant."""
+        self._next_tick = self.runtime.context.grid.at(self.clock.now_unix_us()) + 1
+        self._schedule_tick()
+        follow = asyncio.create_task(self._follow_peers())
+        try:
+            await self._ended.wait()
+        finally:
+            await self._stop(follow)
+        if self._failure is not None:
+            raise self._failure
+        if self.runtime.exit_reason:
+            log.error("shard ends: %s", self.runtime.exit_reason)
+        return self.runtime.exit_code
+
+    def drain(self) -> None:
+        """Ends in order: open transfers finish, last manifest, RESIGN."""
+        self.runtime.settle()
+
+    async def _stop(self, follow: asyncio.Task[None]) -> None:
+        for timer in (self._tick_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
+        follow.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follow
+        for lane in self._lanes.values():
+            await lane.close()
+        await self.links.close()
+        if self._trace is not None:
+            self._trace.close(end=self.runtime.state is RuntimeState.RESIGNED)
+
+    # --- ticks --------------------------------------------------------------------------------------------------
+
+    def _schedule_tick(self) -> None:
+        due_us = self.runtime.context.grid.start_us(self._next_tick)
+        delay_s = max(0.0, (due_us - self.clock.now_unix_us()) / 1e6)
+        self._tick_timer = asyncio.get_running_loop().call_later(delay_s, self._guarded, self._on_tick)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """A bug ends the process: its successor recovers from what Redis has."""
+        if self._ended.is_set():
+            return
+        try:
+            call()
+        except Exception as error:
+            self._failure = error
+            self._ended.set()
+
+    def _on_tick(self) -> None:
+        runtime = self.runtime
+        current = runtime.context.grid.at(self.clock.now_unix_us())
+        first = max(self._next_tick, current + 1 - MAX_TICKS_IN_ONE_GO)
+        if runtime.state is RuntimeState.ACTIVE:
+            runtime.context.stats.ticks_skipped += first - self._next_tick
+        for tick in range(first, current + 1):
+            runtime.tick(tick)
+            self._carry()
+        self._next_tick = max(self._next_tick, current + 1)
+        stats = runtime.context.stats
+        stats.redis_requests = self.store.client_requests
+        stats.link_bytes_sent = self.links.bytes_sent
+        stats.skewed_peers, stats.clock_offset_us_max = ",".join(self.peers.skewed), self.peers.worst_offset_us
+        if runtime.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
+            self._ended.set()
+        else:
+            self._schedule_tick()
+
+    def _on_deadline(self) -> None:
+        self._deadline_timer = None
+        self.runtime.poll()
+        self._carry()
+
+    # --- effects ------------------------------------------------------------------------------------------------
+
+    def _carry(self) -> None:
+        """Trace first, then Redis, then peers: the order that ``Effects`` asks for."""
+        effects = self.runtime.take_effects()
+        if effects.ticks or effects.events:
+            self._write_trace(effects.ticks, effects.events)
+        if effects.requests:
+            lanes: dict[str, list[Request]] = {}
+            for request in effects.requests:
+                lanes.setdefault(_lane_of(request), []).append(request)
+            for name, requests in lanes.items():
+                self._lanes[name].submit(requests)
+        for peer, frame in effects.frames:
+            self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
+        self._schedule_deadline()
+
+    def _schedule_deadline(self) -> None:
+        deadline_us = self.runtime.next_deadline_us
+        delay_s = (deadline_us - self.clock.now_unix_us()) / 1e6
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+            self._deadline_timer = None
+        if delay_s < 60:
+            loop = asyncio.get_running_loop()
+            self._deadline_timer = loop.call_later(max(0.0005, delay_s), self._guarded, self._on_deadline)
+
+    def _write_trace(self, ticks: Sequence[Any], events: Sequence[Any]) -> None:
+        if self._trace is None and self._open_trace is not None:
+            self._trace = self._open_trace(self.runtime.context.epoch, self.runtime.context.origin_tick)
+        if self._trace is not None:
+            for tick in ticks:
+                self._trace.write_tick(tick)
+            if events:
+                self._trace.write_events(events)
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    def _deliver(self, request: Request, reply: Reply | None) -> None:
+        def deliver() -> None:
+            if reply is None:
+                self.runtime.context.stats.redis_unanswered += 1
+            self.runtime.receive_reply(request, reply)
+            self._carry()
+
+        self._guarded(deliver)
+
+    def on_frame(self, peer: str, epoch: int, frame: Frame) -> None:
+        def deliver() -> None:
+            self.runtime.receive_frame(peer, frame)
+            self._carry()
+
+        if self.peers.epochs.get(peer) == epoch:
+            self._guarded(deliver)
+
+    def on_link_up(self, peer: str, epoch: int, hello: Hello) -> None:
+        self.peers.epochs[peer] = epoch
+
+    def on_link_down(self, peer: str, reason: str) -> None:
+        self.peers.epochs.pop(peer, None)
+        self.runtime.membership.look_soon(self.clock.now_unix_us())
+
+    def hello(self) -> Hello:
+        context = self.runtime.context
+        return Hello(
+            shard=context.shard,
+            epoch=context.epoch,
+            generation=context.generation,
+            protocol_version=PROTOCOL_VERSION,
+            fleet=context.config.name,
+            schema_hash=context.schema.hash,
+        )
+
+    async def link_lease(self, request: LinkLease) -> Reply | None:
+        return (await self.store.execute([request]))[0]
+
+    async def _follow_peers(self) -> None:
+        """Tells the connection manager whom it should know, as the fleet changes."""
+        told: object = None
+        while True:
+            membership = self.runtime.membership
+            known = {
+                member.shard: (member.address, member.ordinal, member.epoch)
+                for member in membership.members.values()
+                if member.living and member.shard != self.runtime.context.shard
+            }
+            wanted = {*membership.neighbours(), *self.runtime.unreachable} & known.keys()
+            if self.runtime.context.epoch and (known, wanted) != told:
+                self.links.set_peers(known, wanted)
+                told = (known, wanted)
+            await asyncio.sleep(FOLLOW_PEERS_S)
+
+    # --- ShardApi -----------------------------------------------------------------------------------------------
+
+    async def spawn(self, rows: Columns) -> SpawnResult:
+        """Spawns ``rows`` in the cells that hold them, here or elsewhere; all or nothing."""
+        context, membership = self.runtime.context, self.runtime.membership
+        try:
+            check_rows(rows, "spawn")
+        except SimulationError as error:
+            return SpawnResult(ok=False, reason=str(error))
+        tick = context.current_tick + LEAD_TICKS
+        groups = group_by_cell(rows, membership.layout, tick=tick)
+        reply = (await self.store.execute([Spawn(shard=context.shard, epoch=context.epoch, groups=groups)]))[0]
+        if isinstance(reply, Done):
+            self.runtime.read_journal_soon()
+            for peer in self.peers.reachable():
+                self.links.send(peer, Nudge())
+            return SpawnResult(ok=True, tick=tick)
+        if isinstance(reply, Refused):
+            return SpawnResult(ok=False, reason=f"{reply.reason}: {reply.detail}")
+        return SpawnResult(ok=False, reason="Redis did not answer: the entities may or may not have been spawned")
+
+    async def despawn(self, ids: np.ndarray[Any, np.dtype[np.uint64]]) -> dict[int, str]:
+        """Despawns those of ``ids`` that are here. Returns id -> why not, for the others."""
+        here = self.runtime.context.tracker.ids
+        asked = set(self.runtime.despawn(ids).tolist())
+        self._carry()
+        for _ in range(100):
+            if asked.isdisjoint(here):
+                break
+            await asyncio.sleep(0.02)
+        return {
+            entity: "not here" if entity not in here else "passing to another shard; try again"
+            for entity in ids.tolist()
+            if entity not in asked or entity in here
+        }
+
+    async def get(self, entity: int) -> EntityView | None:
+        row = self.runtime.describe(entity)
+        return None if row is None else EntityView(shard=self.runtime.context.shard, row=row)
+
+    async def inspect(self, section: str) -> dict[str, Any]:
+        runtime = self.runtime
+        match section:
+            case "stats":
+                return runtime.context.stats.to_dict()
+            case "transfers":
+                outgoing = [
+                    {"id": str(o.id), "target": o.target, "state": str(o.state), "entities": o.count}
+                    for o in runtime.mailbox.outgoing.open.values()
+                ]
+                incoming = [
+                    {"id": str(i.id), "source": i.id.source, "state": str(i.state), "entities": len(i.rows)}
+                    for i in runtime.mailbox.incoming.open.values()
+                ]
+                return {"outgoing": outgoing, "incoming": incoming}
+            case "links":
+                return {"links": dict(self.peers.epochs), "skewed": list(self.peers.skewed)}
+            case "config":
+                return {name: value for name, value, _ in runtime.context.config.rows()}
+            case _:
+                raise KeyError(section)
+
+    async def watch(self, ids: Any, interval_s: float) -> AsyncIterator[WatchBatch]:
+        while not self._ended.is_set():
+            context = self.runtime.context
+            yield WatchBatch(
+                shard=context.shard,
+                epoch=context.epoch,
+                tick=context.current_tick,
+                unix_us=self.clock.now_unix_us(),
+                rows=self.runtime.snapshot(ids),
+            )
+            await asyncio.sleep(interval_s)
+
+
+def _lane_of(request: Request) -> str:
+    match request:
+        case Renew():
+            return "lease"
+        case Publish() | ReadFleet() | ReadEntries() | Tail():
+            return "bulk"
+        case _:
+            return "transfers"

@@ -1,0 +1,182 @@
+"""The shard process: ``python -m shardfleet_shard.process``, or ``shardfleet shard``.
+
+Reads arguments, environment and configuration, builds the parts, runs until the end, and turns what happened into an
+exit code: 0 resigned in order, 1 an invariant broke, 2 wrong use, 3 superseded by a newer epoch, 4 the simulation
+failed again and again, 5 Redis' generation changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .authority_manager import LinkedPeers, ServerAuthorityManager
+from .config import FleetConfig
+from .core.ticks import TickGrid
+from .errors import ShardfleetError, UsageError
+from .net.leases import HandoffConnectionLeaseCoordinator
+from .net.limits import LinkLimits
+from .net.links import HandoffConnectionManager
+from .net.packets import HandoffPacketManager
+from .net.server import ShardServer
+from .runtime import EXIT_GENERATION, ServerAuthorityRuntime
+from .simulations.registry import load, schema_for, world_for
+from .store.redis_store import RedisStore
+from .system_clock import SystemClock
+from .trace import TraceWriter
+
+REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
+CLOCK_OFFSET_VARIABLE = "SHARDFLEET_CLOCK_OFFSET_US"
+PARENT_CHECK_S = 0.5
+EXIT_BROKEN, EXIT_USAGE = 1, 2
+
+log = logging.getLogger("shardfleet.shard")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments; the Redis URL is not among them: a command line shows in every process list."""
+    result = argparse.ArgumentParser(
+        prog="shardfleet shard",
+        description="One shard of a fleet. Usually started by `shardfleet local up` or by the operator.",
+        epilog=f"Example: {REDIS_URL_VARIABLE}=redis://127.0.0.1:6379 shardfleet shard --shard arena-0 --ordinal 0 "
+        "--config arena.json --listen 127.0.0.1:0",
+    )
+    result.add_argument("--shard", required=True, help="this shard's name, <fleet>-<ordinal>")
+    result.add_argument("--ordinal", required=True, type=int)
+    result.add_argument("--config", required=True, type=Path, help="JSON file of the fleet's settings")
+    result.add_argument("--listen", default="127.0.0.1:0", help="host:port for gRPC; port 0 takes a free one")
+    result.add_argument("--trace", type=Path, help="folder for the per-tick trace")
+    result.add_argument("--parent-pid", type=int, default=0, help="end when this process is no longer the parent")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one shard. Returns the exit code."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s {arguments.shard} %(name)s: %(message)s",
+    )
+    try:
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(arguments))
+    except UsageError as error:
+        print(f"shardfleet: error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except ShardfleetError as error:
+        log.exception("%s", error.code)
+        return EXIT_BROKEN
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    config = _read_config(arguments.config)
+    url = os.environ.get(REDIS_URL_VARIABLE, "")
+    if not url:
+        raise UsageError(f"the environment variable {REDIS_URL_VARIABLE} is not set; it says where the fleet's Redis is")
+    clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
+    schema = schema_for(config.simulation, config.dimensions)
+    simulation = load(config.simulation, world_for(config), config.parameters)
+    store = RedisStore(url, config.name)
+    await store.connect()
+    joined = await store.join()
+    if joined.stored != joined.generation:
+        log.error("Redis restarted: its generation %s is not the fleet's %s", joined.generation, joined.stored)
+        await store.close()
+        return EXIT_GENERATION
+    grid = TickGrid(config.tick_rate)
+    peers = LinkedPeers(clock, skew_limit_us=config.skew_limit_us)
+    server = ShardServer(arguments.listen, schema=schema)
+    address = await server.bind()
+    runtime = ServerAuthorityRuntime(
+        shard=arguments.shard,
+        ordinal=arguments.ordinal,
+        address=address,
+        config=config,
+        schema=schema,
+        simulation=simulation,
+        clock=clock,
+        peers=peers,
+        generation=joined.generation,
+        rng=np.random.default_rng([arguments.ordinal, clock.now_unix_us()]),
+        trace=arguments.trace is not None,
+    )
+
+    def links(manager: ServerAuthorityManager) -> HandoffConnectionManager:
+        leases = HandoffConnectionLeaseCoordinator(
+            manager.link_lease, hello=manager.hello, clock=clock, ttl_us=config.link_lease_ttl_us
+        )
+        return HandoffConnectionManager(
+            hello=manager.hello,
+            ordinal=arguments.ordinal,
+            packets=HandoffPacketManager(schema, grid),
+            clock=clock,
+            generator=random.Random(f"{arguments.shard}/{clock.now_unix_us()}"),
+            on_frame=manager.on_frame,
+            on_up=manager.on_link_up,
+            on_down=manager.on_link_down,
+            leases=leases if config.link_lease == "Enabled" else None,
+            limits=LinkLimits(inactivity_us=config.link_inactivity_us),
+        )
+
+    def trace(epoch: int, origin_tick: int) -> TraceWriter:
+        return TraceWriter(
+            arguments.trace,
+            arguments.shard,
+            epoch,
+            dimensions=config.dimensions,
+            dt_us=grid.duration_us,
+            origin_tick=origin_tick,
+            tick_rate=grid.rate,
+        )
+
+    manager = ServerAuthorityManager(
+        runtime=runtime, store=store, clock=clock, peers=peers, links=links, trace=trace if arguments.trace else None
+    )
+    await server.start(links=manager.links, api=manager)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, manager.drain)
+    watch = asyncio.create_task(_end_without_parent(arguments.parent_pid))
+    log.info("serving on %s", address)
+    try:
+        return await manager.run()
+    finally:
+        watch.cancel()
+        await server.stop()
+        await store.close()
+
+
+def _read_config(path: Path) -> FleetConfig:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    config = FleetConfig.from_json(text)
+    config.validate()
+    return config
+
+
+async def _end_without_parent(parent: int) -> None:
+    """A shard whose supervisor was killed must not go on unseen; its rows are in Redis."""
+    while parent and os.getppid() == parent:
+        await asyncio.sleep(PARENT_CHECK_S)
+    if parent:
+        log.error("the supervising process is gone")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+

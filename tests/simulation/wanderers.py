@@ -1,0 +1,48 @@
+"""The simulation under the simulation: straight motion at odd angles, so that borders are crossed all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from shardfleet_shard.core.columns import Columns
+from shardfleet_shard.core.simulation import World
+
+
+class Wanderers:
+    """Bounces between the world's edges; ``steps`` counts the ticks that a row was simulated in its line of states."""
+
+    dtype: ClassVar[np.dtype[Any] | None] = np.dtype([("steps", "<i8")])
+    exact: ClassVar[bool] = True
+    parameters_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
+
+    def __init__(self, world: World, parameters: Mapping[str, Any]) -> None:
+        self.world = world
+        self.speed = float(parameters["speed"])
+
+    def seed(self, rng: np.random.Generator, count: int) -> Columns:
+        angles = np.linspace(0.3, 6.0, count)
+        velocity = self.speed * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        position = rng.uniform(self.world.low, self.world.high, (count, 2))
+        return self.world.schema.rows(id=np.arange(1, count + 1), position=position, velocity=velocity)
+
+    def arrivals(self, tick: int) -> Columns | None:
+        if tick and tick % 25 == 0:
+            return self.world.schema.rows(
+                id=1000 + tick, position=[[1.0 + tick % 7, 5.0]], velocity=[[self.speed, tick % 3]]
+            )
+        return None
+
+    def step(self, entities: Columns, tick: int, dt: float) -> Any:
+        entities["steps"][:] += 1
+        position, velocity = entities.position, entities.velocity
+        position += velocity * dt
+        for axis, (low, high) in enumerate(zip(self.world.low, self.world.high, strict=True)):
+            turn = ((position[:, axis] < low) & (velocity[:, axis] < 0)) | (
+                (position[:, axis] >= high) & (velocity[:, axis] > 0)
+            )
+            velocity[turn, axis] *= -1.0
+        arrived = (entities.id > 1000) & (entities["steps"] >= 100)
+        return entities.id[arrived]

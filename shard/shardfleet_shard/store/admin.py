@@ -9,7 +9,7 @@ from typing import Literal
 from ..core.columns import U64
 from ..core.layout import Layout
 from ..errors import StoreError
-from .keys import COUNTERS, ROOT, fleet_of
+from .keys import COUNTERS, FLEET_NAME, ROOT, fleet_of
 from .living import from_bitmaps
 from .redis_store import READ_TIMEOUT_S, RedisStore
 from .scripts import refusal
@@ -127,10 +127,10 @@ class FleetAdmin:
 
     async def fleets(self) -> list[str]:
         """Names of all fleets in this Redis, sorted."""
-        found = set()
+        found: set[str] = set()
         async for keys in self._scan(f"{ROOT}*:meta"):
             found.update(fleet_of(key.decode()) for key in keys)
-        return sorted(found)
+        return sorted(name for name in found if FLEET_NAME.fullmatch(name))  # a shard may be called meta
 
     async def delete_fleet(self) -> int:
         """Removes every key of this fleet, some at a time, and returns how many. Its shards must have ended.

@@ -1,0 +1,275 @@
+"""Random requests of three shards, in any order, repeated, late and stale."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from shardfleet_shard.core.requests import (
+    Accept,
+    Adopted,
+    Arrive,
+    Begin,
+    Cancel,
+    Claim,
+    Despawn,
+    Elect,
+    Ended,
+    LinkLease,
+    Observe,
+    Publish,
+    ReadEntries,
+    ReadFleet,
+    Recover,
+    Reject,
+    Released,
+    Renew,
+    Reopen,
+    Request,
+    Resign,
+    Seed,
+    Spawn,
+    SpawnGroup,
+    Tail,
+)
+from shardfleet_shard.core.transfer import TransferId
+
+SHARDS = ("arena-0", "arena-1", "arena-2")
+CELLS = ("0", "10", "11")
+LEASE_MS = 600_000
+FIRST_EPOCH = 1_790_000_000_000_000
+LAYOUT_VERSION = 3
+
+
+def pack_ids(ids: list[int]) -> bytes:
+    return np.array(ids, "<u8").tobytes()
+
+
+@dataclass
+class Interleaving:
+    """Makes requests; the caller tells it of epochs and entry ids that the replies brought."""
+
+    rng: random.Random
+    epochs: dict[str, int] = field(default_factory=dict)
+    former: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, list[str]] = field(default_factory=lambda: {shard: ["0-0"] for shard in SHARDS})
+    transfers: list[Begin] = field(default_factory=list)
+    sequences: dict[tuple[str, int], int] = field(default_factory=dict)
+    tick: int = 0
+    arrived: int = -1
+    history: list[Request] = field(default_factory=list)
+
+    def next(self) -> Request:
+        """One request; one in eight is an old one again."""
+        if self.history and self.rng.random() < 0.125:
+            return self.rng.choice(self.history[-60:])
+        self.tick += 1
+        request = self._make()
+        self.history.append(request)
+        return request
+
+    def _make(self) -> Request:
+        shard = self.rng.choice(SHARDS)
+        if shard not in self.epochs:
+            return self._recover(shard)
+        makers: list[tuple[int, Any]] = [
+            (12, self._begin),
+            (18, self._accept),
+            (4, self._reject),
+            (5, self._cancel),
+            (10, self._adopted),
+            (10, self._released),
+            (8, self._publish),
+            (4, self._tail),
+            (3, self._read_entries),
+            (6, self._spawn),
+            (4, self._despawn),
+            (4, self._claim),
+            (3, self._renew),
+            (3, self._elect),
+            (3, self._link_lease),
+            (2, self._seed),
+            (3, self._arrive),
+            (2, self._resign),
+            (1, self._ended),
+            (1, self._recover),
+            (1, lambda _: Observe()),
+            (1, lambda _: ReadFleet()),
+            (1, lambda _: Reopen()),
+        ]
+        maker = self.rng.choices([one for _, one in makers], [weight for weight, _ in makers])[0]
+        return maker(shard)
+
+    def _epoch(self, shard: str) -> int:
+        """Mostly the current one."""
+        return self.epochs[shard] if self.rng.random() < 0.95 else self.former.get(shard, 7)
+
+    def _me(self, shard: str) -> dict[str, Any]:
+        return {"shard": shard, "epoch": self._epoch(shard)}
+
+    def _recover(self, shard: str) -> Request:
+        unix_us = FIRST_EPOCH + self.tick if self.rng.random() < 0.8 else 5
+        return Recover(shard=shard, ordinal=SHARDS.index(shard), address=f"[::1]:{self.tick}", unix_us=unix_us)
+
+    def _renew(self, shard: str) -> Request:
+        return Renew(**self._me(shard), ttl_ms=LEASE_MS)
+
+    def _ended(self, shard: str) -> Request:
+        return Ended(shard=shard, epoch=self.rng.choice([0, self.epochs[shard], self.former.get(shard, 1)]))
+
+    def _claim(self, shard: str) -> Request:
+        cells = tuple(cell for cell in CELLS if self.rng.random() < 0.5)
+        own = (CELLS[SHARDS.index(shard)],)
+        version = LAYOUT_VERSION if self.rng.random() < 0.9 else 2
+        cells = self.rng.choice([own, own, cells, ()])
+        return Claim(**self._me(shard), layout_version=version, cells=cells)
+
+    def _resign(self, shard: str) -> Request:
+        return Resign(**self._me(shard))
+
+    def _begin(self, shard: str) -> Request:
+        target = self.rng.choice([one for one in SHARDS if one != shard])
+        epoch = self._epoch(shard)
+        sequence = self.sequences.get((shard, epoch), 0) + 1
+        self.sequences[shard, epoch] = sequence
+        count = self.rng.randint(1, 3)
+        begin = Begin(
+            shard=shard,
+            epoch=epoch,
+            transfer=TransferId(shard, epoch, sequence),
+            target=target,
+            target_epoch=self.epochs.get(target, 1),
+            cell=CELLS[SHARDS.index(target)] if self.rng.random() < 0.9 else "nowhere",
+            transfer_time_us=FIRST_EPOCH + self.rng.randint(0, 50),
+            switch_tick=self.tick,
+            count=count,
+            ids=pack_ids([self.rng.getrandbits(64) for _ in range(count)]),
+            versions=self.rng.randbytes(4 * count),
+        )
+        self.transfers.append(begin)
+        # Sometimes the others come first, and this one later from the history.
+        return begin if self.rng.random() < 0.85 else self._for_one_of([begin], shard)
+
+    def _for_one_of(self, transfers: list[Begin], shard: str) -> Request:
+        begin = self.rng.choice(transfers)
+        self.history.append(begin)
+        maker = self.rng.choice([self._accept, self._cancel, self._reject])
+        return maker(shard, begin)
+
+    def _transfer(self) -> Begin | None:
+        return self.rng.choice(self.transfers[-8:]) if self.transfers else None
+
+    def _accept(self, shard: str, begin: Begin | None = None) -> Request:
+        begin = begin or self._transfer()
+        if begin is None:
+            return self._tail(shard)
+        actor = begin.target if self.rng.random() < 0.95 and begin.target in self.epochs else shard
+        return Accept(
+            **self._me(actor),
+            transfer=begin.transfer,
+            cell=begin.cell,
+            switch_tick=begin.switch_tick,
+            offer_tick=begin.switch_tick - 2,
+            count=begin.count,
+            rows=self.rng.randbytes(48 * begin.count),
+        )
+
+    def _reject(self, shard: str, begin: Begin | None = None) -> Request:
+        begin = begin or self._transfer()
+        if begin is None or begin.target not in self.epochs:
+            return self._tail(shard)
+        return Reject(**self._me(begin.target), transfer=begin.transfer, reason="the reason, in words")
+
+    def _cancel(self, shard: str, begin: Begin | None = None) -> Request:
+        begin = begin or self._transfer()
+        return Cancel(**self._me(begin.shard), transfer=begin.transfer) if begin else self._tail(shard)
+
+    def _adopted(self, shard: str) -> Request:
+        begin = self._transfer()
+        if begin is None or begin.target not in self.epochs:
+            return self._tail(shard)
+        actor = begin.target if self.rng.random() < 0.95 else shard
+        return Adopted(**self._me(actor), transfer=begin.transfer)
+
+    def _released(self, shard: str) -> Request:
+        begin = self._transfer()
+        if begin is None:
+            return self._tail(shard)
+        actor = begin.shard if self.rng.random() < 0.95 else shard
+        return Released(**self._me(actor), transfer=begin.transfer)
+
+    def _publish(self, shard: str) -> Request:
+        sizes = [self.rng.randint(0, 200) for _ in range(self.rng.choice([0, 1, 1, 2, 3]))]
+        tick = self.tick if self.rng.random() < 0.9 else max(0, self.tick - 30)
+        positions = self.seen[shard]
+        return Publish(
+            **self._me(shard),
+            tick=tick,
+            position=self.rng.choice(positions[-6:]),
+            header=f'{{"tick": {tick}}}',
+            chunks=tuple(self.rng.randbytes(size) for size in sizes),
+            read_after=self.rng.choice(positions[-6:]),
+        )
+
+    def _tail(self, shard: str) -> Request:
+        return Tail(**self._me(shard), read_after=self.rng.choice(self.seen[shard][-8:]))
+
+    def _read_entries(self, shard: str) -> Request:
+        ids = tuple(entry for entry in self.seen[shard][-8:] if self.rng.random() < 0.6 and entry != "0-0")
+        return ReadEntries(**self._me(shard), ids=ids) if ids else self._tail(shard)
+
+    def _ids(self) -> list[int]:
+        spread = self.rng.choice([range(1, 40), range(250, 262), range(2**64 - 20, 2**64)])
+        return [self.rng.choice(spread) for _ in range(self.rng.randint(1, 4))]
+
+    def _groups(self) -> tuple[SpawnGroup, ...]:
+        groups = []
+        for _ in range(self.rng.randint(1, 2)):
+            ids = sorted(set(self._ids())) if self.rng.random() < 0.9 else self._ids()
+            groups.append(
+                SpawnGroup(
+                    cell=self.rng.choice(CELLS),
+                    count=len(ids),
+                    ids=pack_ids(ids),
+                    rows=self.rng.randbytes(44 * len(ids)),
+                    tick=self.tick,
+                )
+            )
+        return tuple(groups)
+
+    def _spawn(self, shard: str) -> Request:
+        return Spawn(**self._me(shard), groups=self._groups())
+
+    def _despawn(self, shard: str) -> Request:
+        ids = self._ids()
+        return Despawn(**self._me(shard), ids=pack_ids(ids), versions=self.rng.randbytes(4 * len(ids)))
+
+    def _seed(self, shard: str) -> Request:
+        groups = self._groups() if self.rng.random() < 0.5 else ()
+        return Seed(**self._me(shard), origin_tick=self.tick, groups=groups)
+
+    def _arrive(self, shard: str) -> Request:
+        after = self.arrived if self.rng.random() < 0.8 else self.tick
+        groups = self._groups() if self.rng.random() < 0.5 else ()
+        return Arrive(**self._me(shard), after=after, through=after + self.rng.randint(1, 5), groups=groups)
+
+    def _elect(self, shard: str) -> Request:
+        return Elect(**self._me(shard), ttl_ms=LEASE_MS)
+
+    def _link_lease(self, shard: str) -> Request:
+        peer = self.rng.choice([one for one in SHARDS if one != shard])
+        return LinkLease(**self._me(shard), peer=peer, ttl_ms=self.rng.choice([0, LEASE_MS, LEASE_MS]))
+
+
+def with_entry_ids(request: Request, to_server: dict[str, dict[str, str]]) -> Request:
+    """The same request in the server's entry ids."""
+    if isinstance(request, Publish | Tail | ReadEntries):
+        known = to_server[request.shard]
+        if isinstance(request, Publish):
+            return replace(request, position=known[request.position], read_after=known[request.read_after])
+        if isinstance(request, Tail):
+            return replace(request, read_after=known[request.read_after])
+        return replace(request, ids=tuple(known[entry] for entry in request.ids))
+    return request

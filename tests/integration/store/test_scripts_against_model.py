@@ -1,0 +1,164 @@
+"""The Lua scripts do, reply by reply and key by key, what MemoryStore does, whatever comes in whatever order."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from shardfleet_shard.core.requests import (
+    Arrive,
+    Done,
+    Elected,
+    Entries,
+    FleetRecords,
+    Observed,
+    ReadFleet,
+    Recovered,
+    Refused,
+    RefusedReason,
+    Reply,
+    Request,
+)
+from shardfleet_shard.store.memory import MemoryStore
+from shardfleet_shard.store.redis_store import RedisStore
+from shardfleet_shard.store.scripts import TABLE
+
+from tests.integration.servers import RedisServer
+
+from .dump import dump_memory, dump_redis
+from .interleaving import LAYOUT_VERSION, SHARDS, Interleaving, with_entry_ids
+
+STEPS = 400
+BATCH = 6
+SEEDS = range(12)
+NOW_MS = 1_790_000_000_000
+
+
+@dataclass
+class Comparison:
+    """Executes on both sides and holds the replies against each other."""
+
+    store: RedisStore
+    model: MemoryStore
+    made: Interleaving
+    to_server: dict[str, dict[str, str]] = field(default_factory=lambda: {shard: {"0-0": "0-0"} for shard in SHARDS})
+    to_model: dict[str, dict[str, str]] = field(default_factory=lambda: {shard: {"0-0": "0-0"} for shard in SHARDS})
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    async def run(self, requests: list[Request]) -> None:
+        translated = [with_entry_ids(request, self.to_server) for request in requests]
+        replies = await self.store.execute(translated)
+        for request, reply in zip(requests, replies, strict=True):
+            expected = self.model.execute(request, generation=self.store.generation)
+            self._match_entries(request, reply, expected)
+            assert self._normal(request, reply) == self._normal(request, expected), request
+            self._learn(request, expected)
+
+    def _match_entries(self, request: Request, reply: Reply | None, expected: Reply) -> None:
+        """The n-th entry here is the n-th there: their ids belong together."""
+        pairs: list[tuple[str, Any, Any]] = []
+        if isinstance(expected, Entries) and isinstance(reply, Entries):
+            pairs = [(request.shard, reply.entries, expected.entries)]  # type: ignore[union-attr]
+        elif isinstance(expected, FleetRecords) and isinstance(reply, FleetRecords):
+            assert len(reply.records) == len(expected.records)
+            pairs = [
+                (theirs.shard, ours.entries, theirs.entries)
+                for ours, theirs in zip(reply.records, expected.records, strict=True)
+            ]
+        for shard, ours, theirs in pairs:
+            assert len(ours) == len(theirs), request
+            for one, other in zip(ours, theirs, strict=True):
+                assert self.to_server[shard].setdefault(other.id, one.id) == one.id
+                assert self.to_model[shard].setdefault(one.id, other.id) == other.id
+                if other.id not in self.made.seen[shard]:
+                    self.made.seen[shard].append(other.id)
+
+    def _normal(self, request: Request, reply: Reply | None) -> Any:
+        if isinstance(reply, Refused):
+            detail = reply.detail if reply.reason is not RefusedReason.BUSY else reply.detail.split(" ")[0]
+            return replace(reply, detail=detail, wait_ms=int(reply.wait_ms > 0))
+        if isinstance(reply, Recovered):
+            return replace(reply, lease_left_ms=int(reply.lease_left_ms > 0))
+        if isinstance(reply, Entries):
+            return [replace(entry, id="") for entry in reply.entries]
+        if isinstance(reply, FleetRecords):
+            return [
+                (one.shard, one.header, one.chunks, [replace(entry, id="") for entry in one.entries])
+                for one in reply.records
+            ]
+        return reply
+
+    def _learn(self, request: Request, expected: Reply) -> None:
+        name = type(request).__name__
+        if isinstance(expected, Done):
+            self.outcomes[f"{name} {expected.outcome}"] += 1
+        elif isinstance(expected, Refused):
+            self.outcomes[f"{name} refused {expected.reason}"] += 1
+        elif isinstance(expected, Elected):
+            self.outcomes[f"{name} {'somebody' if expected.shard else 'nobody'}"] += 1
+        else:
+            self.outcomes[name] += 1
+        if isinstance(expected, Recovered):
+            shard = request.shard  # type: ignore[union-attr]
+            self.made.former[shard] = self.made.epochs.get(shard, 1)
+            self.made.epochs[shard] = expected.epoch
+        elif isinstance(expected, Observed):
+            self.made.arrived = expected.arrivals_through
+        elif isinstance(request, Arrive) and isinstance(expected, Done):
+            self.made.arrived = request.through
+
+
+async def compare(store: RedisStore, seed: int) -> Counter[str]:
+    model = MemoryStore(run_id=store.generation, now_ms=lambda: NOW_MS)
+    model.state.generation = store.generation
+    await store.run_script("write_layout", LAYOUT_VERSION, "{}")
+    model.state.layout_version, model.state.layout = LAYOUT_VERSION, "{}"
+    comparison = Comparison(store, model, Interleaving(random.Random(seed)))
+    for _ in range(STEPS):
+        batch = [comparison.made.next() for _ in range(comparison.made.rng.randint(1, BATCH))]
+        reads = [request for request in batch if isinstance(request, ReadFleet)]  # a read after the call's pipeline
+        for part in ([request for request in batch if not isinstance(request, ReadFleet)], reads):
+            await comparison.run(part)
+    await comparison.run([ReadFleet()])  # so that every entry's id is known on both sides
+    assert await dump_redis(store, comparison.to_model) == dump_memory(model.state)
+    return comparison.outcomes
+
+
+EXPECTED = """
+Begin started|Begin accepted|Begin decided|Begin refused epoch
+Accept accepted|Accept not yet|Accept decided|Accept rejected|Accept refused epoch
+Reject rejected|Reject accepted|Cancel canceled|Cancel accepted
+Adopted adopted|Adopted cleared|Adopted started|Adopted refused held
+Released released|Released cleared|Released started|Released refused held
+Publish|Publish refused older|Publish refused epoch|Tail|ReadEntries|ReadFleet|Observe|Recover
+Spawn ok|Spawn refused duplicate|Spawn refused unclaimed|Despawn ok
+Seed ok|Seed refused not owner|Seed refused seeded
+Arrive ok|Arrive refused not owner|Arrive refused older|Arrive refused duplicate
+Claim ok|Claim refused held|Claim refused layout|Renew ok|Renew refused held|Ended ok
+Resign ok|Resign refused busy|Elect somebody|Elect nobody|LinkLease ok|LinkLease refused held|Reopen ok
+"""
+
+
+@pytest.mark.timeout(120)
+async def test_scripts_and_model_agree(server: RedisServer) -> None:
+    seen: Counter[str] = Counter()
+    for seed in SEEDS:
+        store = RedisStore(server.url, f"interleaving-{seed}", timeout_s=10.0)
+        await store.connect()
+        await store.join()
+        seen += await compare(store, seed)
+        await store.close()
+    missing = _names(EXPECTED) - set(seen)
+    assert not missing, f"never came up, so not compared: {sorted(missing)}; came up: {sorted(seen)}"
+
+
+def _names(text: str) -> set[str]:
+    return {name for line in text.split("\n") for name in line.split("|") if name}
+
+
+def test_every_request_is_compared() -> None:
+    compared = {name.split(" ")[0] for name in _names(EXPECTED)}
+    assert {kind.__name__ for kind in TABLE} - compared == {"Join"}  # joining is in test_redis_store.py

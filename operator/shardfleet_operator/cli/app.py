@@ -75,7 +75,13 @@ def invoke(arguments: Sequence[str]) -> int:
     """Runs the command that ``arguments`` name; returns its exit code and raises what it raises."""
     first = next((argument for argument in arguments if not argument.startswith("-")), "")
     command = typer.main.get_command(build(with_local=first == "local"))
-    result: Any = command.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    try:
+        result: Any = command.main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit as end:
+        # Typer turns a broken pipe into exit code 1, which is ours for a broken invariant.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
     return result if isinstance(result, int) else 0
 
 

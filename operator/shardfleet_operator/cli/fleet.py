@@ -53,7 +53,7 @@ def locate(data: Path | None, redis_url: str | None, fleet: str | None) -> Locat
             raise UsageError(f"--fleet {fleet}: in which Redis? Add --redis URL, or set {URL_VARIABLE}")
         return Location(name=fleet, url=redis_url)
     if data is None and redis_url is not None:
-        raise UsageError("--redis: which fleet in it? Add --fleet NAME")
+        raise UsageError(f"--redis (or {URL_VARIABLE}): which fleet in it? Add --fleet NAME")
     if fleet is not None:
         raise UsageError("--data and --fleet: a data folder holds one fleet already; leave --fleet out")
     from ..local.folder import DataFolder

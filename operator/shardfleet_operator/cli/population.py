@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from shardfleet_shard.config import parse_duration_us
 from shardfleet_shard.core.requests import Member, Observe, Observed
-from shardfleet_shard.errors import ShardUnavailable, StoreUnavailable, UsageError
+from shardfleet_shard.errors import ShardfleetError, ShardUnavailable, StoreUnavailable, UsageError
 from shardfleet_shard.net.api import NewEntity
 from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.redis_store import RedisStore
@@ -111,6 +111,11 @@ async def spawn(location: Location, row: NewEntity) -> None:
                 return
         except ShardUnavailable as error:
             trouble = error
+        except ShardfleetError as error:
+            if trouble is None:
+                raise
+            # 'alive already' may be our own doing, by the shard that did not answer.
+            raise ShardfleetError(f"{error}; asked again after {trouble}") from error
     raise ShardUnavailable(f"{trouble}; entity {row.id} may have been spawned: 'shardfleet entity {row.id}' says")
 
 

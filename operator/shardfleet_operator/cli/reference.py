@@ -43,7 +43,7 @@ def render() -> str:
 
 
 def _walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, command in group.commands.items():
+    for name, command in sorted(group.commands.items(), key=lambda item: item[0] != "local"):
         here = (*path, name)
         if hasattr(command, "commands"):
             yield from _walk(command, here)
@@ -53,14 +53,18 @@ def _walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 def _section(path: Sequence[str], command: Any) -> str:
     lines = [f"## `{' '.join(path)}`", "", *_prose(command.help or ""), ""]
-    if path[-1] == "shard" and len(path) == 2:
+    if path == (PROGRAM, "shard"):  # has a parser of its own, so that it stays light
         return "\n".join(lines)
-    parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-    usage = [_usage_of(parameter) for parameter in parameters]
-    lines += ["```", " ".join([*path, *filter(None, usage)]), "```", ""]
-    if parameters:
-        lines += ["| | |", "| --- | --- |", *map(_row, parameters), ""]
-    return "\n".join(lines)
+    context = command.make_context(" ".join(path), [], resilient_parsing=True)
+    usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
+    lines += ["```", usage, "```", "", "| | |", "| --- | --- |"]
+    records = (parameter.get_help_record(context) for parameter in command.params)
+    lines += [f"| `{_cell(names)}` | {_cell(text)} |" for names, text in filter(None, records)]
+    return "\n".join([*lines, ""])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _prose(help_text: str) -> Iterator[str]:
@@ -76,35 +80,6 @@ def _prose(help_text: str) -> Iterator[str]:
             yield from (line.strip() for line in commands)
             yield "```"
         yield ""
-
-
-def _usage_of(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        return str(parameter.make_metavar(None)) if not parameter.metavar else str(parameter.metavar)
-    if not parameter.required:
-        return ""
-    return f"{parameter.opts[0]} {_metavar_of(parameter)}"
-
-
-def _metavar_of(parameter: Any) -> str:
-    return str(parameter.metavar or ("N" if "integer" in parameter.type.name else parameter.type.name.upper()))
-
-
-def _row(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        name = f"`{_usage_of(parameter)}`"
-    else:
-        metavar = "" if parameter.is_flag else f" {_metavar_of(parameter)}"
-        name = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts]) + (
-            f" `{metavar.strip()}`" if metavar else ""
-        )
-    notes = [" ".join((parameter.help or "").split())]
-    if parameter.required and parameter.param_type_name == "option":
-        notes.append("Required.")
-    default = parameter.default
-    if isinstance(default, str | int) and not isinstance(default, bool) and "Default" not in notes[0]:
-        notes.append(f"Default: `{default}`.")
-    return f"| {name} | {' '.join(filter(None, notes)).replace('|', chr(92) + '|')} |"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,9 +8,14 @@ from typing import Any
 
 
 class Background:
-    """An error goes to the loop's exception handler, which decides about the process."""
+    """An error goes to the loop's exception handler, which decides about the process.
 
-    def __init__(self) -> None:
+    Args:
+        expected: errors that are no news.
+    """
+
+    def __init__(self, *, expected: type[Exception]) -> None:
+        self._expected = expected
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -30,5 +35,7 @@ class Background:
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, self._expected):
             task.get_loop().call_exception_handler({"message": f"{task.get_coro()}: {error}", "exception": error})

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 MAX_PEERS = 1024
 """More shards than one Redis is meant for; bounds what callers with ever new names can make us remember."""
+REPLACED = "another link of this pair stands"
+RETIRE_S = 0.25
+"""How long a replaced link is still read."""
 DRAIN_S = 0.2
 """How long ``close`` waits for queues to run empty."""
 MAX_TOLD = 1024
@@ -83,7 +86,7 @@ class HandoffConnectionManager:
         self._credentials = credentials
         self._peers: dict[str, Peer] = {}
         self._streams: set[DialedStream] = set()
-        self._background = Background()
+        self._background = Background(expected=StreamEnded)
         self._beat_task: asyncio.Task[None] | None = None
         self._closing = False
         self._told: dict[tuple[str, str], None] = {}
@@ -270,7 +273,7 @@ class HandoffConnectionManager:
         if link.epoch < newest:
             raise LinkRefused(f"epoch {link.epoch} of {link.peer} was superseded by {newest}")
         if peer.link is not None and stays(self._rank(peer.link), self._rank(link)):
-            raise LinkRefused("another link of this pair stands")
+            raise LinkRefused(REPLACED)
         return peer
 
     def _rank(self, link: Link) -> LinkRank:
@@ -283,7 +286,10 @@ class HandoffConnectionManager:
         if old is not None:
             if same:
                 link.take_over(old)
-            old.close("a newer link of this pair stands")
+                # Not at once: the peer may not have taken the new link up yet, and would see itself without any.
+                asyncio.get_running_loop().call_later(RETIRE_S, old.close, REPLACED)
+            else:
+                old.close(REPLACED)
             self._count_ended(old)
         if link.epoch != peer.newest_epoch:
             peer.newest_epoch, peer.clock = link.epoch, PeerClock()
@@ -301,7 +307,7 @@ class HandoffConnectionManager:
         for task in link.tasks:
             self._background.watch(task)
         reason = link.reason or ""
-        if link.refused:
+        if link.refused and reason != REPLACED:  # crossing dials break no rule
             self.links_refused += 1
             self._tell(link.peer if link.theirs else expected or "?", reason)
         peer = self._peers.get(link.peer)
@@ -367,7 +373,8 @@ class HandoffConnectionManager:
 
     def _tell(self, peer: str, reason: str) -> None:
         """Logs a reason once, until the peer is linked."""
-        if (peer, reason) in self._told:
+        linked = peer in self._peers and self._peers[peer].link is not None
+        if linked or self._closing or (peer, reason) in self._told:
             return
         if len(self._told) >= MAX_TOLD:
             self._told.clear()

@@ -106,6 +106,7 @@ class DialedStream:
         self._closed = False
         self._channel = make_channel(address, credentials=credentials, server_name=server_name)
         self._call: Any = self._channel.stream_stream(METHOD)()
+        self._first_write: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes:
         try:
@@ -123,7 +124,11 @@ class DialedStream:
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._call.write(data)
+            if self._first_write is None:
+                self._first_write = asyncio.create_task(self._call.write(data))
+                await asyncio.shield(self._first_write)
+            else:
+                await self._call.write(data)
         except asyncio.CancelledError:
             if self._closed:
                 raise StreamEnded("closed here") from None
@@ -137,6 +142,11 @@ class DialedStream:
         self._closed = True
         self._call.cancel()
         await self._channel.close()
+        # The first write waits for the connection, and grpc.aio does not wake it when the call is cancelled before
+        # there is one. What still waits a moment later waits for that, in Python, and may be cancelled.
+        if self._first_write is not None and not self._first_write.done():
+            await asyncio.wait({self._first_write}, timeout=0.05)
+            self._first_write.cancel()
 
     async def _why(self) -> str:
         if not self._call.done() or self._closed:

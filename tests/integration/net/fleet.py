@@ -19,6 +19,7 @@ from shardfleet_shard.net.limits import LinkLimits
 from shardfleet_shard.net.links import HandoffConnectionManager
 from shardfleet_shard.net.packets import HandoffPacketManager
 from shardfleet_shard.net.server import ShardServer
+from shardfleet_shard.net.streams import INSECURE, Credentials
 from shardfleet_shard.system_clock import SystemClock
 
 SCHEMA = Schema(2, np.dtype([("mass", "<f8")]))
@@ -67,7 +68,15 @@ def answer(source: str = "arena-0", *, epoch: int = 1, sequence: int = 1) -> Ans
 class Node:
     """One shard's links. Keeps what the callbacks said."""
 
-    def __init__(self, ordinal: int, *, limits: LinkLimits = QUICK, offset_us: int = 0, leases: Any = None) -> None:
+    def __init__(
+        self,
+        ordinal: int,
+        *,
+        limits: LinkLimits = QUICK,
+        offset_us: int = 0,
+        leases: Any = None,
+        credentials: Credentials = INSECURE,
+    ) -> None:
         self.name = f"arena-{ordinal}"
         self.ordinal = ordinal
         self.hello: Hello | None = Hello(
@@ -84,6 +93,7 @@ class Node:
         self.ups: list[tuple[str, int]] = []
         self.downs: list[tuple[str, str]] = []
         self.leases = leases
+        self.credentials = credentials
         self.make_manager()
         self.server: ShardServer | None = None
         self.address = "127.0.0.1:0"
@@ -100,6 +110,7 @@ class Node:
             on_down=lambda peer, reason: self.downs.append((peer, reason)),
             leases=self.leases,
             limits=self.limits,
+            credentials=self.credentials,
         )
 
     def say(self, **changes: Any) -> None:
@@ -113,6 +124,7 @@ class Node:
             link_handler=self.manager.accept,
             shard_api=api,  # type: ignore[arg-type]
             schema=SCHEMA,
+            credentials=self.credentials,
         )
         await self.server.start()
         self.address = self.server.address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 
 import grpc
 import grpc.aio
@@ -321,6 +322,23 @@ async def test_a_message_over_8_mb_ends_the_link_and_nothing_else() -> None:
             await eventually(lambda: zero.frames)
         finally:
             await channel.close()
+
+
+async def test_a_host_that_accepts_and_says_nothing_leaves_nothing_behind() -> None:
+    # The kernel accepts the connection; nobody ever reads from it.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await check_silent_host(f"127.0.0.1:{listener.getsockname()[1]}")
+
+
+async def check_silent_host(address: str) -> None:
+    async with Fleet(Node(0)) as fleet:
+        (zero,) = fleet.nodes
+        before = asyncio.all_tasks()
+        zero.manager.set_peers({"arena-1": (address, 1, 1)}, {"arena-1"})
+        await eventually(lambda: zero.manager.dials == 3)
+        assert zero.ups == [] and zero.manager.frames_refused >= 2
+        await zero.manager.close()
+        await eventually(lambda: not [task for task in asyncio.all_tasks() - before if "net/" in repr(task)])
 
 
 class LeaseTable:

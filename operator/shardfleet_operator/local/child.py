@@ -3,9 +3,9 @@
     python -I -S child.py PARENT_PID SIGNAL PROGRAM ARGUMENT...
 
 On Linux the kernel sends SIGNAL to the program when the thread that started it ends, however it ends; the promise
-survives ``exec``. Elsewhere there is no such promise: a shard looks at its parent's pid itself
-(``SHARDFLEET_PARENT_PID``), and the next start ends a Redis that was left behind. A ``preexec_fn`` would do the
-same without a second start of Python, but it runs Python between fork and exec, which deadlocks where threads are.
+survives ``exec``. Elsewhere there is no such promise: a shard looks at its parent's pid itself (``--parent-pid``),
+and the next start ends a Redis that was left behind. A ``preexec_fn`` would do the same without a second start of
+Python, but it runs Python between fork and exec, which deadlocks where threads are.
 """
 
 from __future__ import annotations

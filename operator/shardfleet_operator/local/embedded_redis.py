@@ -131,6 +131,16 @@ class EmbeddedRedis:
         await _end_left_behind(folder, say)
         socket_path = choose_socket_path(folder)
         (folder / "socket").write_text(str(socket_path))
+        return await cls._start(binary, folder, socket_path, timeout_s=timeout_s, say=say)
+
+    async def start_again(self, *, timeout_s: float = START_TIMEOUT_S, say: Say = lambda _: None) -> EmbeddedRedis:
+        """A new server on the same data and socket, after this one has ended by itself. Raises as ``start``."""
+        return await self._start(server_binary(), self.folder, self.socket_path, timeout_s=timeout_s, say=say)
+
+    @classmethod
+    async def _start(
+        cls, binary: Path, folder: Path, socket_path: Path, *, timeout_s: float, say: Say
+    ) -> EmbeddedRedis:
         log = folder / "valkey.log"
         settings = {
             **SETTINGS,

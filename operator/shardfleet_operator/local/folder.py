@@ -16,13 +16,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.errors import DataFolderError, UsageError
+
+from ..plan import Process, ProcessState
+from ..platforms.local import LocalProcess
 
 VERSION = 1
 ROOT = Path(".shardfleet")
@@ -70,10 +73,6 @@ class DataFolder:
     @property
     def config(self) -> Path:
         return self.path / "config.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.json"
 
     # --- finding a fleet ---------------------------------------------------------------------------------------
 
@@ -204,14 +203,45 @@ class DataFolder:
             )
         return data
 
-    def write_fleet(self, fleet: RunningFleet) -> None:
-        self._write("fleet.json", asdict(fleet))
+    def begin_run(self, config: FleetConfig) -> None:
+        """Writes what the shards get; what the last run left for other commands to read goes."""
+        self.logs.mkdir(exist_ok=True)
+        self.forget_run()
+        self.config.write_text(config.to_json())
 
-    def write_report(self, report: Mapping[str, Any]) -> None:
+    def write_fleet(self, fleet: str, redis_url: str, file: Path, *, started_unix_us: int) -> None:
+        """From now on other commands find the fleet, with this process as its supervisor."""
+        running = RunningFleet(
+            fleet=fleet,
+            pid=os.getpid(),
+            redis_url=redis_url,
+            file=str(file.absolute()),
+            started_unix_us=started_unix_us,
+        )
+        self._write("fleet.json", asdict(running))
+
+    def write_processes(self, processes: Sequence[LocalProcess]) -> None:
+        """For ``local status``."""
+        self._write("processes.json", {"processes": [asdict(one) for one in processes]})
+
+    def read_processes(self) -> list[LocalProcess]:
+        """As the supervisor last saw them."""
+        stored = (self._read("processes.json") or {}).get("processes", [])
+        return [LocalProcess(**{**one, "process": _process_from(one["process"])}) for one in stored]
+
+    def write_report(self, report: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
+        """``outcome``: ``exit_code``, ``faults`` and ``note``, which the report itself has no place for."""
+        self._write("outcome.json", outcome)
         self._write("report.json", report)
 
-    def read_report(self) -> dict[str, Any] | None:
-        return self._read("report.json")
+    def read_report(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """(report, outcome) of the last run, or None where it ended without one."""
+        report, outcome = self._read("report.json"), self._read("outcome.json")
+        return None if report is None or outcome is None else (report, outcome)
+
+    def forget_run(self) -> None:
+        for name in ("fleet.json", "processes.json", "outcome.json", "report.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
@@ -243,7 +273,8 @@ class DataFolder:
         for pattern in ("redis/valkey.*", "redis/dump.rdb", "redis/temp-*", "logs/*.log"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
-        for name in ("config.json", "report.json", "fleet.json", "shardfleet.json"):
+        self.forget_run()
+        for name in ("config.json", "shardfleet.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict[str, Any] | None:
@@ -267,6 +298,37 @@ class DataFolder:
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path / name)
+
+
+def _process_from(stored: Mapping[str, Any]) -> Process:
+    return Process(**{**stored, "state": ProcessState(stored["state"])})
+
+
+def trace_folder(path: Path | None, *, resumed: bool) -> Path | None:
+    """``path``, absolute and made.
+
+    Raises:
+        UsageError: it cannot be made, or holds the traces of another world, which would be checked as this one's.
+    """
+    if path is None:
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--trace {path}: cannot be made ({error.strerror}); choose another folder") from error
+    if not resumed and any(path.glob("*.trace")):
+        raise UsageError(f"--trace {path}: holds the traces of another world; choose an empty folder")
+    return path.absolute()
+
+
+def without_password(url: str) -> str:
+    """A Redis URL as it may be shown and stored."""
+    head, _, query = url.partition("?")
+    scheme, _, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    options = [option for option in query.split("&") if option and option.split("=")[0] not in ("password", "username")]
+    shown = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{shown}?{'&'.join(options)}" if options else shown
 
 
 def _take(file: IO[str], *, tries: int = 5) -> bool:

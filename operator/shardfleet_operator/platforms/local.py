@@ -24,6 +24,7 @@ from ..plan import Process, ProcessState, shard_name
 
 log = logging.getLogger(__name__)
 
+REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 SHARD_COMMAND = (sys.executable, "-m", "shardfleet_shard.process")
 
 _QUIET_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -58,17 +59,12 @@ class LocalOptions:
         return [
             *self.command,
             *("--shard", shard_name(self.fleet, ordinal), "--ordinal", str(ordinal)),
-            *("--config", str(self.config), "--listen", "127.0.0.1:0"),
+            *("--config", str(self.config), "--listen", "127.0.0.1:0", "--parent-pid", str(os.getpid())),
             *trace,
         ]
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        return {
-            **_QUIET_THREADS,
-            **inherited,
-            "SHARDFLEET_REDIS_URL": self.redis_url,
-            "SHARDFLEET_PARENT_PID": str(os.getpid()),
-        }
+        return {**_QUIET_THREADS, **inherited, REDIS_URL_VARIABLE: self.redis_url}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,7 @@ async def test_a_shard_gets_its_arguments_and_the_url_only_in_its_environment(ma
     arguments = said.splitlines()[0].split(" redis ")[0]
     assert arguments == (
         f"arguments --shard arena-2 --ordinal 2 --config {tmp_path}/config.json --listen 127.0.0.1:0 "
+        f"--parent-pid {os.getpid()} "
         f"--trace {tmp_path}/trace"
     )
     assert "redis unix:///secret" in said

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import stat
 from pathlib import Path
 
 import pytest
-from shardfleet_operator.local.folder import EMBEDDED, DataFolder, RunningFleet
+from shardfleet_operator.local.folder import EMBEDDED, DataFolder, RunningFleet, trace_folder, without_password
+from shardfleet_operator.plan import Process, ProcessState
+from shardfleet_operator.platforms.local import LocalProcess
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.errors import DataFolderError, UsageError
 
@@ -23,10 +26,11 @@ def _made(path: Path, config: FleetConfig = ARENA) -> DataFolder:
     return folder
 
 
-def _fleet(folder: DataFolder, pid: int = 4711) -> RunningFleet:
-    fleet = RunningFleet(fleet="arena", pid=pid, redis_url="redis://:secret@h/0", file="/f.yaml", started_unix_us=1)
-    folder.write_fleet(fleet)
-    return fleet
+def _fleet(folder: DataFolder) -> RunningFleet:
+    folder.write_fleet("arena", "redis://:secret@h/0", Path("/f.yaml"), started_unix_us=1)
+    return RunningFleet(
+        fleet="arena", pid=os.getpid(), redis_url="redis://:secret@h/0", file="/f.yaml", started_unix_us=1
+    )
 
 
 def test_a_new_folder_is_private_and_the_same_world_goes_on(tmp_path: Path) -> None:
@@ -139,3 +143,44 @@ def test_discover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = _fleet(two)
     assert DataFolder.discover().running_fleet() == fleet, "the running one is meant"
     two.unlock()
+
+
+def test_a_run_begins_without_the_last_ones_results(tmp_path: Path) -> None:
+    folder = _made(tmp_path / "data")
+    _fleet(folder)
+    folder.write_report({"shards": 4}, {"exit_code": 0})
+    process = LocalProcess(
+        process=Process(shard="arena-0", ordinal=0, state=ProcessState.ENDED, exit_code=-9), pid=1, starts=2
+    )
+    folder.write_processes([process])
+    assert folder.read_processes() == [process]
+    assert folder.read_report() == ({"shards": 4}, {"exit_code": 0})
+    folder.begin_run(ARENA)
+    assert folder.read_report() is None
+    assert folder.read_processes() == []
+    assert folder.last_fleet() is None
+    assert FleetConfig.from_json(folder.config.read_text()) == ARENA
+
+
+def test_traces_of_two_worlds_are_kept_apart(tmp_path: Path) -> None:
+    assert trace_folder(None, resumed=False) is None
+    assert trace_folder(tmp_path / "new" / "trace", resumed=False) == tmp_path / "new" / "trace"
+    (tmp_path / "new" / "trace" / "arena-0.5.trace").write_bytes(b"")
+    assert trace_folder(tmp_path / "new" / "trace", resumed=True)
+    with pytest.raises(UsageError, match="traces of another world"):
+        trace_folder(tmp_path / "new" / "trace", resumed=False)
+    with pytest.raises(UsageError, match="cannot be made"):
+        trace_folder(tmp_path / "new" / "trace" / "arena-0.5.trace" / "deeper", resumed=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:secret@host:6379/0", "redis://host:6379/0"),
+        ("rediss://:secret@[::1]:6379/1?protocol=3", "rediss://[::1]:6379/1?protocol=3"),
+        ("unix:///run/redis.sock?password=secret&db=0", "unix:///run/redis.sock?db=0"),
+        ("redis://host", "redis://host"),
+    ],
+)
+def test_passwords_are_not_stored_in_the_worlds_name(url: str, shown: str) -> None:
+    assert without_password(url) == shown

@@ -1,0 +1,332 @@
+"""``shardfleet local up``: one fleet on this machine, from its file to its report.
+
+Starts Redis where none is named, takes the world up, and then does the plan's bidding over and over: a process a
+shard, started again when it dies. It ends by *settling*: no new transfers, open ones finish, every shard publishes,
+resigns and ends; what is still there then is counted and reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.errors import StoreError, UsageError
+from shardfleet_shard.simulations import registry
+from shardfleet_shard.store.redis_store import RedisStore
+
+from ..plan import Desired, ExitCode, ordinal_of, plan
+from ..plan import Observed as PlanObserved
+from ..platforms import perform
+from ..platforms.local import LocalOptions, LocalPlatform, LocalProcess
+from ..watchdog import Watchdog
+from .embedded_redis import EmbeddedRedis
+from .figures import Figures
+from .folder import EMBEDDED, DataFolder, trace_folder, without_password
+from .loops import beside, first_of, within
+from .report import Run, build, faults, why_no_handoffs
+from .table import Screen
+from .world import Baseline, World, all_claimed, layout_of
+
+log = logging.getLogger(__name__)
+
+RECONCILE_S = 0.15
+GATHER_S = 0.25
+START_TIMEOUT_S = 60.0
+"""Until every cell is claimed for the first time; only a run with a duration ends by it."""
+SETTLE_TIMEOUT_S = 10.0
+"""Open transfers finish within 2 s; a large last manifest and its place on the disk take the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What ``local up`` was asked for. ``redis_url`` None: the embedded one."""
+
+    file: Path
+    config: FleetConfig
+    folder: DataFolder
+    duration_s: float | None = None
+    redis_url: str | None = None
+    fresh: bool = False
+    trace: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended. ``report`` is None where it was ended at once."""
+
+    report: Mapping[str, object] | None
+    faults: tuple[str, ...]
+    note: str | None
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.faults else 0
+
+
+class Supervisor:
+    """One run.
+
+    Args:
+        environment: inherited by the shards.
+    """
+
+    def __init__(self, options: UpOptions, clock: Clock, screen: Screen, *, environment: Mapping[str, str]) -> None:
+        self.options = options
+        self.config = options.config
+        self.folder = options.folder
+        self.clock = clock
+        self.screen = screen
+        self.figures = Figures()
+        self.redis: EmbeddedRedis | None = None
+        self.world: World
+        self.platform: LocalPlatform
+        self.watchdog: Watchdog
+        self._environment = environment
+        self._shards: tuple[str, ...] = ()
+        self._troubles: list[str] = []
+        self._failed = ""
+        self._began_us = clock.now_unix_us()
+        self._running_since_us: int | None = None
+        self._ran_us = 0
+        self._runs = asyncio.Event()
+        self._settle = asyncio.Event()
+        self._abort = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._silent = False
+        self._written: list[LocalProcess] = []
+
+    def interrupt(self, reason: str = "") -> None:
+        """The first time the fleet settles, the second time it ends at once."""
+        if self._settle.is_set():
+            self.screen.say("ending at once")
+            self._abort.set()
+        else:
+            self.screen.say(f"settling{f' ({reason})' if reason else ''}; once more ends at once")
+            self._settle.set()
+
+    # --- from beginning to end -----------------------------------------------------------------------------------
+
+    async def run(self) -> Outcome:
+        """Runs the fleet until it has settled.
+
+        Raises:
+            UsageError: whatever cannot be run, with what to do.
+            StoreError: Redis did not serve when it had to.
+        """
+        registry.load(self.config.simulation, registry.world_for(self.config), self.config.parameters)
+        self.folder.lock()
+        try:
+            url = self.options.redis_url
+            redis_name = EMBEDDED if url is None else without_password(url)
+            resumed = self.folder.open_world(self.config, redis_name, fresh=self.options.fresh)
+            trace = trace_folder(self.options.trace, resumed=resumed)
+            self.folder.begin_run(self.config)
+            async with self._redis() as url:
+                return await self._run_on(url, resumed=resumed, trace=trace)
+        finally:
+            self.folder.unlock()
+
+    @contextlib.asynccontextmanager
+    async def _redis(self) -> AsyncIterator[str]:
+        if self.options.redis_url is not None:
+            yield self.options.redis_url
+            return
+        self.redis = await EmbeddedRedis.start(self.folder.redis, say=self.screen.say)
+        try:
+            yield self.redis.url
+        finally:
+            await self.redis.stop()
+
+    async def _run_on(self, url: str, *, resumed: bool, trace: Path | None) -> Outcome:
+        store = RedisStore(url, self.config.name)
+        self.world = World(store, self.config, self.clock, owned=self.redis is not None)
+        try:
+            before = await self.world.take_up(resumed=resumed, fresh=self.options.fresh, say=self.screen.say)
+            self.figures = Figures(before=before.processes, counters_before=before.counters)
+            self.folder.write_fleet(self.config.name, url, self.options.file, started_unix_us=self._began_us)
+            self._make_parts(url, trace)
+            try:
+                await self._follow()
+                settled = await self._end_shards()
+            finally:
+                await self.platform.end_all(term_s=0.0)
+            if self._failed:
+                raise UsageError(self._failed)
+            return await self._conclude(before, settled=settled)
+        finally:
+            await store.close()
+
+    def _make_parts(self, url: str, trace: Path | None) -> None:
+        options = LocalOptions(
+            fleet=self.config.name, config=self.folder.config, logs=self.folder.logs, redis_url=url, trace=trace
+        )
+        self.platform = LocalPlatform(
+            options, self.clock, self.world.confirm_ended, environment=self._environment, on_end=self._process_ended
+        )
+        self.watchdog = Watchdog(
+            self.world.reader,
+            self.clock,
+            threshold_us=self.config.discrepancy_threshold_us,
+            interval_us=self.config.audit_interval_us,
+            on_news=lambda finding: self.screen.say(f"watchdog: {finding}"),
+        )
+
+    async def _follow(self) -> None:
+        """Until it is time to settle."""
+        async with beside(self._reconcile(), self._gather(), self._show(), self.watchdog.run()):
+            if self.options.duration_s is None:
+                await self._settle.wait()
+                return
+            if not await within(first_of(self._runs.wait(), self._settle.wait()), START_TIMEOUT_S):
+                self._trouble(f"the fleet did not run within {START_TIMEOUT_S:.0f} s")
+            elif not await within(self._settle.wait(), self.options.duration_s):
+                self.screen.say(f"settling: {self.options.duration_s:g} s are over")
+            self._settle.set()
+
+    async def _end_shards(self) -> bool:
+        """Settles. Returns whether all shards resigned; False where it was ended at once."""
+        if self._running_since_us is not None:
+            self._ran_us = self.clock.now_unix_us() - self._running_since_us
+        async with beside(self._gather(), self._show()):
+            await first_of(self._settle_shards(), self._abort.wait())
+        return not self._abort.is_set()
+
+    async def _settle_shards(self) -> None:
+        with contextlib.suppress(StoreError):  # SIGTERM says the same
+            await self.world.admin.set_phase("settle")
+        for late in await self.platform.end_all(term_s=SETTLE_TIMEOUT_S):
+            self._trouble(f"{late.shard} did not settle within {SETTLE_TIMEOUT_S:.0f} s and was killed")
+
+    async def _conclude(self, before: Baseline, *, settled: bool) -> Outcome:
+        """Counts what is there, and writes the report."""
+        if not settled:
+            return Outcome(report=None, faults=("ended at once, without settling",), note=None)
+        await self._gather_once()
+        run = Run(
+            config=self.config,
+            shards=len(self._shards) or self.config.replicas,
+            exact=bool(registry.find(self.config.simulation).exact),
+            seconds=self._ran_us / 1_000_000,
+            stats=self.figures.stats,
+            counters_before=before.counters,
+            counters_after=await self.world.admin.counters(),
+            commands=max(0, await self.world.commands() - before.commands),
+            entities=(await self.world.count()).to_dict(),
+            transfers_left=len(await self.world.transfers.active()),
+            verdicts=[finding.to_dict() for finding in self.watchdog.book.findings],
+            troubles=tuple(self._troubles),
+        )
+        report = build(run)
+        outcome = Outcome(report=report, faults=tuple(faults(run, report)), note=why_no_handoffs(run))
+        self.folder.write_report(
+            report, {"exit_code": outcome.exit_code, "faults": list(outcome.faults), "note": outcome.note}
+        )
+        return outcome
+
+    # --- what goes on meanwhile ----------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        """Observe, plan, perform; at once when a process ends."""
+        while True:
+            self._changed.clear()
+            try:
+                await self._reconcile_once()
+                self._silent = False
+            except StoreError as error:
+                self._say_silence(error)
+            await within(self._changed.wait(), RECONCILE_S)
+
+    async def _reconcile_once(self) -> None:
+        if self.redis is not None and self.redis.process.returncode is not None:
+            self.screen.say("the embedded Valkey ended by itself; it is started again")
+            self.redis = await self.redis.start_again(say=self.screen.say)
+        observed = await self.world.observe()
+        if observed.generation != self.world.store.generation:
+            await self._reopen()
+            return
+        for member in observed.members:
+            self.platform.learn_epoch(member.shard, member.epoch)
+        layout = layout_of(observed)
+        self._shards = tuple(sorted(layout.shards, key=self._ordinal)) if layout is not None else ()
+        actions = plan(
+            Desired(config=self.config),
+            PlanObserved(
+                layout=layout,
+                processes=tuple(self.platform.observe()),
+                members=observed.members,
+                phase=observed.phase,
+                failed=self._failed,
+            ),
+            self.clock.now_unix_us(),
+        )
+        performed = await perform(actions, self.platform, self.world.admin, say=self.screen.say)
+        self._write_processes()
+        if performed.failed:
+            self._failed = performed.failed
+            self._settle.set()
+        if self._running_since_us is None and all_claimed(observed):
+            self._running_since_us = self.clock.now_unix_us()
+            took_s = (self._running_since_us - self._began_us) / 1_000_000
+            self.screen.say(f"{self.config.name}: {len(self._shards)} shards run, {took_s:.1f} s after the start")
+            self._runs.set()
+
+    async def _reopen(self) -> None:
+        """Redis restarted. No shard acts on the new generation before all of them have ended."""
+        self.screen.say("Redis restarted: all shards end, and recover from what it kept")
+        await self.platform.end_all(term_s=2.0)
+        for one in self.platform.processes:
+            await self.world.confirm_ended(one.shard, one.process.epoch)
+        await self.world.store.load_scripts()
+        await self.world.reopen(self.screen.say)
+
+    async def _gather(self) -> None:
+        while True:
+            try:
+                await self._gather_once()
+            except StoreError as error:
+                self._say_silence(error)
+            await asyncio.sleep(GATHER_S)
+
+    async def _gather_once(self) -> None:
+        if self._shards:
+            self.figures.take_headers(await self.world.headers(self._shards))
+            self.figures.take_counters(await self.world.admin.counters(), self.clock.now_unix_us())
+
+    async def _show(self) -> None:
+        while True:
+            await asyncio.sleep(self.screen.interval_s)
+            seconds = (self.clock.now_unix_us() - self._began_us) / 1_000_000
+            self.screen.show(self.figures.view(self._shards, self.platform.processes), seconds)
+
+    def _ordinal(self, shard: str) -> int:
+        return ordinal_of(shard, self.config.name) or 0
+
+    def _process_ended(self, one: LocalProcess) -> None:
+        self._changed.set()
+        code, detail = one.process.exit_code, one.process.detail
+        if code == ExitCode.INVARIANT:
+            self._trouble(f"{one.shard} broke: {detail}")
+        elif self._settle.is_set() and code > 0:
+            self._trouble(f"{one.shard} did not resign: {detail}")
+
+    def _trouble(self, what: str) -> None:
+        """A shard that breaks again and again in the same way is one fault."""
+        if what not in self._troubles:
+            self._troubles.append(what)
+
+    def _write_processes(self) -> None:
+        processes = self.platform.processes
+        if processes != self._written:
+            self.folder.write_processes(processes)
+            self._written = processes
+
+    def _say_silence(self, error: StoreError) -> None:
+        if not self._silent:
+            self._silent = True
+            self.screen.say(str(error))

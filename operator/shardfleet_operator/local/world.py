@@ -1,0 +1,205 @@
+"""A fleet's world in Redis, from the supervisor's side: taking it up, following it, counting it at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.core.requests import Done, Ended, Joined, Observe, Observed, Refused, Reopen
+from shardfleet_shard.core.ticks import TickGrid
+from shardfleet_shard.errors import DataFolderError, StoreUnavailable, UsageError
+from shardfleet_shard.store.admin import FleetAdmin
+from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest
+from shardfleet_shard.store.redis_store import RedisStore
+
+from ..census import Census, census
+from ..plan import Desired, check_resume
+from ..watchdog.store import StoreReader
+from .report import Process
+
+Say = Callable[[str], None]
+
+LEASE_PATIENCE = 1.5
+"""Leases of processes that are gone are waited for so many times their length; what still has one then is alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What was there before this run: none of it counts as the run's."""
+
+    processes: frozenset[Process]
+    counters: Mapping[str, int]
+    commands: int
+
+
+class World:
+    """One fleet in one Redis.
+
+    Args:
+        owned: this Redis belongs to the data folder, whose lock the supervisor holds, so that no process of the
+            fleet can be alive but those that this supervisor starts.
+    """
+
+    def __init__(self, store: RedisStore, config: FleetConfig, clock: Clock, *, owned: bool) -> None:
+        self.store = store
+        self.config = config
+        self.clock = clock
+        self.owned = owned
+        self.admin = FleetAdmin(store)
+        self.transfers = HandoffTransferManifest(store)
+        self.reader = StoreReader(store)
+
+    # --- taking it up ------------------------------------------------------------------------------------------
+
+    async def take_up(self, *, resumed: bool, fresh: bool, say: Say) -> Baseline:
+        """Checks Redis, makes sure that no shard of this fleet runs, and opens the world for this run.
+
+        Args:
+            resumed: the data folder says that its world goes on.
+            fresh: remove what Redis has of this fleet.
+        Raises:
+            StoreRefused: a Redis that cannot serve.
+            UsageError: this fleet runs elsewhere, or its world is another folder's.
+            DataFolderError: the stored world does not fit the file.
+            StoreUnavailable: no answer.
+        """
+        info = await self.store.connect()
+        if not info.durable or info.appendfsync not in ("always", ""):
+            say(
+                f"warning: RedisNotDurable: {info.name} at {self.store.address} may forget what it answered; "
+                "set appendonly yes and appendfsync always"
+            )
+        if await self.admin.exists():
+            await self._wait_for_leases(say)
+            if fresh:
+                await self.admin.delete_fleet()
+            elif not resumed:
+                raise DataFolderError(
+                    f"Redis at {self.store.address} holds a world of fleet {self.config.name!r} that is not this data "
+                    "folder's; name that folder with --data, or use --fresh to start anew"
+                )
+        await self.reopen(say)
+        check_resume(Desired(config=self.config), await self.admin.read_layout())
+        await self.admin.set_phase("run")
+        headers = await self.headers(await self.admin.shards())
+        await self._continue_ticks(headers)
+        return Baseline(
+            processes=frozenset((str(header["shard"]), int(header["epoch"])) for header in headers),
+            counters=await self.admin.counters(),
+            commands=await self.commands(),
+        )
+
+    async def reopen(self, say: Say) -> None:
+        """After a restart of Redis, with no shard alive: the stored generation becomes the running one.
+
+        Raises:
+            UsageError: some process keeps its lease.
+            StoreUnavailable: no answer.
+        """
+        joined = await self.store.join()
+        if joined.stored == joined.generation:
+            return
+        if self.owned:
+            await self.confirm_all_ended()
+        patience_us = round(LEASE_PATIENCE * self.config.lease_us)
+        deadline_us = self.clock.boottime_us() + patience_us
+        while True:
+            reply = await self._answer(Reopen())
+            if isinstance(reply, Done):
+                break
+            if self.clock.boottime_us() > deadline_us:
+                raise self._runs_elsewhere(reply.detail if isinstance(reply, Refused) else "")
+            await asyncio.sleep(0.1)
+        joined = await self.store.join()
+        say(f"Redis is another process than before (generation {joined.generation[:8]}): the world goes on with it")
+
+    async def _wait_for_leases(self, say: Say) -> None:
+        """A supervisor that was killed took its shards along; their leases last a little longer."""
+        if self.owned:
+            await self.confirm_all_ended()
+            return
+        deadline_us = self.clock.boottime_us() + round(LEASE_PATIENCE * self.config.lease_us)
+        said = False
+        while living := [member.shard for member in (await self.observe()).members if member.living]:
+            if self.clock.boottime_us() > deadline_us:
+                raise self._runs_elsewhere(living[0])
+            if not said:
+                say(f"waiting for the lease of {', '.join(living)} to run out")
+                said = True
+            await asyncio.sleep(0.1)
+
+    def _runs_elsewhere(self, shard: str) -> UsageError:
+        return UsageError(
+            f"{shard or 'a shard'} of fleet {self.config.name!r} runs already on Redis at {self.store.address}: "
+            "end that fleet first, or give this one another metadata.name"
+        )
+
+    async def _continue_ticks(self, headers: Sequence[Mapping[str, Any]]) -> None:
+        """Moves the world's tick 0 by the pause, so that the world's ticks go on where the last manifest ended."""
+        if not headers or not (await self.observe()).seeded:
+            return
+        now_tick = TickGrid(self.config.tick_rate).at(self.clock.now_unix_us())
+        pause = now_tick - max(int(header["tick"]) for header in headers)
+        if pause > 0:
+            await self.admin.shift_origin(pause)
+
+    # --- following it ------------------------------------------------------------------------------------------
+
+    async def observe(self) -> Observed:
+        """Raises ``StoreUnavailable``."""
+        reply = await self._answer(Observe())
+        assert isinstance(reply, Observed)
+        return reply
+
+    async def headers(self, shards: Sequence[str]) -> list[dict[str, Any]]:
+        """Headers of the last manifests of ``shards``; those that never published are left out."""
+        calls = [("HGET", f"{self.store.prefix}manifest:{shard}", "header") for shard in shards]
+        return [json.loads(text) for text in await self.store.call(calls) if text]
+
+    async def commands(self) -> int:
+        """Commands that this Redis has executed since it started, those inside scripts included."""
+        return sum(stat.calls for stat in (await self.admin.commandstats()).values())
+
+    async def confirm_ended(self, shard: str, epoch: int) -> None:
+        """Tells Redis that the shard's process of ``epoch`` (0: whichever it was) has ended."""
+        await self._answer(Ended(shard=shard, epoch=epoch))
+
+    async def confirm_all_ended(self) -> None:
+        for shard in await self.admin.shards():
+            await self.confirm_ended(shard, 0)
+
+    # --- its end -----------------------------------------------------------------------------------------------
+
+    async def count(self) -> Census:
+        """Counts entities; of one moment once no shard runs any more."""
+        now_us = self.clock.now_unix_us()
+        records, living = await self.reader.records_and_living()
+        return await asyncio.to_thread(census, records, living, now_us)
+
+    async def _answer(self, request: Ended | Observe | Reopen) -> Done | Refused | Observed | Joined:
+        (reply,) = await self.store.execute([request])
+        if reply is None:
+            raise StoreUnavailable(f"no answer from Redis at {self.store.address}: {self.store.last_error}")
+        assert isinstance(reply, Done | Refused | Observed)
+        return reply
+
+
+def layout_of(observed: Observed) -> Layout | None:
+    return Layout.from_json(observed.layout) if observed.layout else None
+
+
+def all_claimed(observed: Observed) -> bool:
+    """Whether every cell of the layout is claimed by a living shard: the fleet runs."""
+    layout = layout_of(observed)
+    living = {member.shard for member in observed.members if member.living}
+    return (
+        layout is not None
+        and set(observed.claims) == set(layout.by_path)
+        and all(shard in living for shard, _ in observed.claims.values())
+    )

@@ -262,11 +262,13 @@ def _read_parquet(path: Path, dimensions: int, time_unit: TimeUnit) -> _Table:
 
 def _parquet_time(column: Any, time_unit: TimeUnit, arrow: Any) -> F64:
     """A timestamp column counts as iso, like a column of strings."""
-    if arrow.types.is_timestamp(column.type) != (time_unit == "iso") and not arrow.types.is_string(column.type):
+    is_timestamp = arrow.types.is_timestamp(column.type)
+    is_text = arrow.types.is_string(column.type) or arrow.types.is_large_string(column.type)
+    if (is_timestamp or is_text) != (time_unit == "iso"):
         raise ValueError(f"time is {column.type}, which timeUnit {time_unit} does not fit")
-    if arrow.types.is_timestamp(column.type):
-        column = column.cast(arrow.timestamp("us", tz=column.type.tz), safe=False).cast("int64")
-    elif time_unit == "iso":
+    if is_text:
         return np.array([_parse_iso(text) for text in column.to_pylist()], np.float64)
+    if is_timestamp:
+        column = column.cast(arrow.timestamp("us", tz=column.type.tz), safe=False).cast("int64")
     result: F64 = column.cast("float64", safe=False).to_numpy()
     return result

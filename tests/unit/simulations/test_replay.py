@@ -191,18 +191,17 @@ def test_parquet_gives_what_csv_gives(tmp_path):
     assert play(replay(tmp_path, None, name="tracks.parquet"), schema, 33) == from_csv
 
 
-@pytest.mark.parametrize("kind", ["timestamp", "string"])
+@pytest.mark.parametrize("kind", ["timestamp", "string", "large_string"])
 def test_times_of_day_in_parquet(tmp_path, kind):
     times = arrow.array([1533099600_000, 1533099610_000], arrow.timestamp("ms", tz="UTC"))
-    if kind == "string":
-        times = arrow.array(["2018-08-01T05:00:00Z", "2018-08-01T05:00:10Z"])
+    if kind != "timestamp":
+        times = arrow.array(["2018-08-01T05:00:00Z", "2018-08-01T05:00:10Z"], kind)
     write_parquet(tmp_path / "t.parquet", id=arrow.array([1, 1], arrow.uint32()), time=times, x=[0, 10], y=[0, 0])
     simulation = replay(tmp_path, None, name="t.parquet", timeUnit="iso")
     rows = simulation.arrivals(0)
     simulation.step(rows, 5, 1.0)
     assert rows.position.tolist() == [[5, 0]]
-    if kind == "timestamp":
-        assert "which timeUnit s does not fit" in refused(tmp_path, None, name="t.parquet")
+    assert "which timeUnit s does not fit" in refused(tmp_path, None, name="t.parquet")
 
 
 @pytest.mark.parametrize(

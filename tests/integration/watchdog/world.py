@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -140,7 +140,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(url: str, fleet: str) -> AsyncIterator[World]:
+async def world(
+    url: str, fleet: str, *, addresses: Sequence[str] = ("127.0.0.1:1", "127.0.0.1:1")
+) -> AsyncIterator[World]:
+    """A new world in the Redis at ``url``; ``addresses``: where S and T say that they listen."""
     store = RedisStore(url, fleet, timeout_s=10.0)
     await store.connect()
     await store.join()
@@ -149,7 +152,9 @@ async def world(url: str, fleet: str) -> AsyncIterator[World]:
     await FleetAdmin(store).write_layout(Layout(1, cells))
     made = World(store, {})
     for ordinal, shard in enumerate((S, T)):
-        (reply,) = await store.execute([Recover(shard=shard, ordinal=ordinal, address="127.0.0.1:1", unix_us=1000)])
+        (reply,) = await store.execute(
+            [Recover(shard=shard, ordinal=ordinal, address=addresses[ordinal], unix_us=1000)]
+        )
         assert isinstance(reply, Recovered)
         made.epochs[shard] = reply.epoch
         await made.done(Renew(shard=shard, epoch=reply.epoch, ttl_ms=LEASE_MS))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..core.clock import Clock, PeerClock
 from ..core.frames import Answer, Final, Frame, Hello, Nudge, Offer, Ping, Pong
-from ..errors import FrameError
+from ..errors import FrameError, InvariantError
 from .handshake import find_misfit
 from .limits import LinkLimits
 from .packets import HandoffPacketManager
@@ -151,8 +151,14 @@ class Link:
         in_bytes = (self._limits.queue_bytes - self.queued_bytes) // self._packets.largest_frame_bytes
         return max(0, min(frames, in_bytes))
 
-    def send(self, frame: HandoffFrame) -> bool:
-        """Queues ``frame``; False where the queue is full or the link closed."""
+    def send(self, frame: Frame) -> bool:
+        """Queues a frame of the handoff; False where the queue is full or the link closed.
+
+        Raises:
+            InvariantError: a frame that only net/ itself sends.
+        """
+        if isinstance(frame, (Hello, Ping, Pong)):
+            raise InvariantError(f"{type(frame).__name__} is not the authority manager's to send")
         if self.reason is not None or len(self._queue) >= self._limits.queue_frames:
             return False
         data = self._packets.to_bytes(frame)

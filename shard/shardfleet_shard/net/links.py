@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..core.clock import Clock, PeerClock
-from ..core.frames import Hello
+from ..core.frames import Frame, Hello
 from ..errors import FrameError
 from .background import Background
 from .dialer import Dialer
@@ -140,8 +140,8 @@ class HandoffConnectionManager:
             self._dialer.consider(peer)
         self._start_beating()
 
-    def send(self, peer: str, frame: HandoffFrame) -> bool:
-        """Queues ``frame`` for ``peer``. Never waits.
+    def send(self, peer: str, frame: Frame) -> bool:
+        """Queues a frame of the handoff for ``peer``. Never waits.
 
         Returns:
             False where there is no link (one is then made, as far as the peer's address is known) or its queue is

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import grpc.aio
@@ -35,44 +34,42 @@ _OPTIONS = (
 )
 
 
+class LinkAcceptor(Protocol):
+    """Serves the streams that peers dial; ``HandoffConnectionManager`` does."""
+
+    async def accept(self, stream: LinkStream) -> str | None:
+        """Returns when the link is over: the reason to abort the stream with, or None."""
+        ...
+
+
 class ShardServer:
-    """Made, ``start``-ed and ``stop``-ped in one running loop.
+    """``bind``, ``start`` and ``stop``, once each and in one running loop.
+
+    The address is bound before there is anything to serve, since a shard announces it when it gets its epoch; who calls
+    before ``start`` waits.
 
     Args:
-        address: host:port; port 0 takes a free one, see ``address`` after ``start``.
-        link_handler: serves one link's stream; returns why the stream is to be aborted, or None.
-        shard_api: answers the ``Shard`` service.
+        address: host:port; port 0 takes a free one, which ``bind`` returns.
         schema: of the rows that ``Spawn`` takes.
         credentials: TLS; plain text by default.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        link_handler: Callable[[LinkStream], Awaitable[str | None]],
-        shard_api: ShardApi,
-        schema: Schema,
-        credentials: Credentials = INSECURE,
-    ) -> None:
+    def __init__(self, address: str, *, schema: Schema, credentials: Credentials = INSECURE) -> None:
         self._wanted_address = address
         self._address = ""
-        self._link_handler = link_handler
+        self._schema = schema
         self._credentials = credentials
         self._server: Any = grpc.aio.server(options=_OPTIONS)
-        link = grpc.stream_stream_rpc_method_handler(self._serve_link)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Link": link}),))
-        shard_pb2_grpc.add_ShardServicer_to_server(_ShardServicer(shard_api, schema), self._server)  # type: ignore[no-untyped-call]
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     @property
     def address(self) -> str:
-        """host:port that is listened on; '' before ``start``."""
+        """host:port that is listened on; '' before ``bind``."""
         return self._address
 
-    async def start(self) -> None:
-        """Listens. Raises ``UsageError`` where the address can't be had."""
+    async def bind(self) -> str:
+        """Takes the address and returns it. Raises ``UsageError`` where it can't be had."""
         wanted = self._wanted_address
         host, colon, port = wanted.rpartition(":")
         if not colon or not host or not port.isdecimal() or int(port) > 65_535:
@@ -87,6 +84,19 @@ class ShardServer:
         if bound == 0:
             raise UsageError(f"--listen {wanted}: cannot listen there; is the port taken?")
         self._address = f"{host}:{bound}"
+        return self._address
+
+    async def start(self, *, links: LinkAcceptor, api: ShardApi) -> None:
+        """Serves links, the ``Shard`` service from ``api``, and health (alive, not ready yet)."""
+
+        async def serve_link(_: Any, context: Any) -> None:
+            reason = await links.accept(AcceptedStream(context))
+            if reason is not None:
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, reason)
+
+        link = grpc.stream_stream_rpc_method_handler(serve_link)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Link": link}),))
+        shard_pb2_grpc.add_ShardServicer_to_server(_ShardServicer(api, self._schema), self._server)  # type: ignore[no-untyped-call]
         await self.set_ready(False)
         await self._server.start()
 
@@ -99,11 +109,6 @@ class ShardServer:
         """Ends; calls that still run after ``grace_s`` are cut."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
-
-    async def _serve_link(self, _: Any, context: Any) -> None:
-        reason = await self._link_handler(AcceptedStream(context))
-        if reason is not None:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, reason)
 
 
 class _ShardServicer:

@@ -119,15 +119,9 @@ class Node:
         self.hello = replace(self.hello, **changes)
 
     async def start(self, api: ShardApi | None = None) -> None:
-        self.server = ShardServer(
-            self.address,
-            link_handler=self.manager.accept,
-            shard_api=api,  # type: ignore[arg-type]
-            schema=SCHEMA,
-            credentials=self.credentials,
-        )
-        await self.server.start()
-        self.address = self.server.address
+        self.server = ShardServer(self.address, schema=SCHEMA, credentials=self.credentials)
+        self.address = await self.server.bind()
+        await self.server.start(links=self.manager, api=api)  # type: ignore[arg-type]
 
     async def stop(self) -> None:
         await self.manager.close()

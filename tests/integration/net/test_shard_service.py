@@ -65,8 +65,9 @@ class Api:
 @pytest.fixture
 async def served() -> AsyncGenerator[tuple[Api, ShardServer], None]:
     api = Api()
-    server = ShardServer("127.0.0.1:0", link_handler=Node(0).manager.accept, shard_api=api, schema=SCHEMA)
-    await server.start()
+    server = ShardServer("127.0.0.1:0", schema=SCHEMA)
+    await server.bind()
+    await server.start(links=Node(0).manager, api=api)
     yield api, server
     await server.stop(grace_s=0.05)
 
@@ -176,8 +177,9 @@ async def test_inspect(served: tuple[Api, ShardServer]) -> None:
 
 
 async def test_nobody_at_an_address() -> None:
-    server = ShardServer("127.0.0.1:0", link_handler=Node(0).manager.accept, shard_api=Api(), schema=SCHEMA)
-    await server.start()
+    server = ShardServer("127.0.0.1:0", schema=SCHEMA)
+    await server.bind()
+    await server.start(links=Node(0).manager, api=Api())
     await server.stop(grace_s=0)
     async with ShardClient(server.address) as client:
         with pytest.raises(ShardUnavailable, match=f"no answer from a shard at {server.address}"):
@@ -188,18 +190,18 @@ async def test_nobody_at_an_address() -> None:
 
 
 async def test_a_taken_port_is_a_usage_error_that_names_the_address(served: tuple[Api, ShardServer]) -> None:
-    api, server = served
-    second = ShardServer(server.address, link_handler=Node(0).manager.accept, shard_api=api, schema=SCHEMA)
+    _, server = served
+    second = ShardServer(server.address, schema=SCHEMA)
     with pytest.raises(UsageError, match=f"--listen {server.address}: cannot listen there"):
-        await second.start()
+        await second.bind()
     await second.stop(grace_s=0)
 
 
 @pytest.mark.parametrize("address", ["", "here", ":1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536"])
 async def test_what_is_no_address_is_a_usage_error(address: str) -> None:
-    server = ShardServer(address, link_handler=Node(0).manager.accept, shard_api=Api(), schema=SCHEMA)
+    server = ShardServer(address, schema=SCHEMA)
     with pytest.raises(UsageError, match="an address is HOST:PORT"):
-        await server.start()
+        await server.bind()
     await server.stop(grace_s=0)
 
 

@@ -429,7 +429,7 @@ async def test_a_callback_that_raises_reaches_the_loop_and_not_the_peer() -> Non
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    one.manager._on_frame = broken  # type: ignore[assignment]
+    one.manager._on_frame = broken
     async with Fleet(zero, one) as fleet:
         fleet.observe()
         await eventually(lambda: zero.up and one.up)

@@ -9,18 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from .core.clock import Clock
-from .core.columns import Columns
-from .core.frames import PROTOCOL_VERSION, Frame, Hello, Nudge
-from .core.requests import Done, LinkLease, Publish, ReadEntries, ReadFleet, Refused, Renew, Reply, Request, Spawn, Tail
-from .core.stream import LEAD_TICKS, check_rows, group_by_cell
-from .errors import SimulationError
-from .net.api import EntityView, SpawnResult, WatchBatch
+from .core.frames import PROTOCOL_VERSION, Answer, Final, Frame, Hello, Nudge, Offer
+from .core.requests import LinkLease, Publish, ReadEntries, ReadFleet, Renew, Reply, Request, Tail
+from .core.trace_events import TraceEvent, TraceTick
 from .net.links import HandoffConnectionManager
 from .runtime import RuntimeState, ServerAuthorityRuntime
 from .store.redis_store import RedisStore
@@ -33,6 +27,10 @@ MAX_TICKS_IN_ONE_GO = 4
 MAX_PIPELINES = 4
 """Concurrent pipelines of one lane: enough to hide a round trip, few enough to batch under load."""
 FOLLOW_PEERS_S = 0.1
+
+
+async def _ignore(ready: bool) -> None:
+    """Nobody wants to know."""
 
 
 class RequestLane:
@@ -119,6 +117,7 @@ class ServerAuthorityManager:
         peers: LinkedPeers,
         links: Callable[[ServerAuthorityManager], HandoffConnectionManager],
         trace: Callable[[int, int], TraceWriter] | None = None,
+        set_ready: Callable[[bool], Awaitable[None]] = _ignore,
     ) -> None:
         self.runtime = runtime
         self.store = store
@@ -127,8 +126,9 @@ class ServerAuthorityManager:
         self.links = links(self)
         peers.links = self.links
         self._open_trace = trace
+        self._set_ready = set_ready
         self._trace: TraceWriter | None = None
-        self._ended = asyncio.Event()
+        self.ended = asyncio.Event()
         self._next_tick = 0
         self._tick_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
@@ -147,7 +147,7 @@ class ServerAuthorityManager:
         self._schedule_tick()
         follow = asyncio.create_task(self._follow_peers())
         try:
-            await self._ended.wait()
+            await self.ended.wait()
         finally:
             await self._stop(follow)
         if self._failure is not None:
@@ -182,13 +182,13 @@ class ServerAuthorityManager:
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """A bug ends the process: its successor recovers from what Redis has."""
-        if self._ended.is_set():
+        if self.ended.is_set():
             return
         try:
             call()
         except Exception as error:
             self._failure = error
-            self._ended.set()
+            self.ended.set()
 
     def _on_tick(self) -> None:
         runtime = self.runtime
@@ -198,25 +198,25 @@ class ServerAuthorityManager:
             runtime.context.stats.ticks_skipped += first - self._next_tick
         for tick in range(first, current + 1):
             runtime.tick(tick)
-            self._carry()
+            self.carry()
         self._next_tick = max(self._next_tick, current + 1)
         stats = runtime.context.stats
         stats.redis_requests = self.store.client_requests
         stats.link_bytes_sent = self.links.bytes_sent
         stats.skewed_peers, stats.clock_offset_us_max = ",".join(self.peers.skewed), self.peers.worst_offset_us
         if runtime.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
-            self._ended.set()
+            self.ended.set()
         else:
             self._schedule_tick()
 
     def _on_deadline(self) -> None:
         self._deadline_timer = None
         self.runtime.poll()
-        self._carry()
+        self.carry()
 
     # --- effects ------------------------------------------------------------------------------------------------
 
-    def _carry(self) -> None:
+    def carry(self) -> None:
         """Trace first, then Redis, then peers: the order that ``Effects`` asks for."""
         effects = self.runtime.take_effects()
         if effects.ticks or effects.events:
@@ -228,7 +228,8 @@ class ServerAuthorityManager:
             for name, requests in lanes.items():
                 self._lanes[name].submit(requests)
         for peer, frame in effects.frames:
-            self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
+            if isinstance(frame, Offer | Answer | Final | Nudge):
+                self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
         self._schedule_deadline()
 
     def _schedule_deadline(self) -> None:
@@ -241,12 +242,12 @@ class ServerAuthorityManager:
             loop = asyncio.get_running_loop()
             self._deadline_timer = loop.call_later(max(0.0005, delay_s), self._guarded, self._on_deadline)
 
-    def _write_trace(self, ticks: Sequence[Any], events: Sequence[Any]) -> None:
+    def _write_trace(self, ticks: Sequence[TraceTick], events: Sequence[TraceEvent]) -> None:
         if self._trace is None and self._open_trace is not None:
             self._trace = self._open_trace(self.runtime.context.epoch, self.runtime.context.origin_tick)
         if self._trace is not None:
             for tick in ticks:
-                self._trace.write_tick(tick)
+                self._trace.write(tick)
             if events:
                 self._trace.write_events(events)
 
@@ -257,14 +258,14 @@ class ServerAuthorityManager:
             if reply is None:
                 self.runtime.context.stats.redis_unanswered += 1
             self.runtime.receive_reply(request, reply)
-            self._carry()
+            self.carry()
 
         self._guarded(deliver)
 
     def on_frame(self, peer: str, epoch: int, frame: Frame) -> None:
         def deliver() -> None:
             self.runtime.receive_frame(peer, frame)
-            self._carry()
+            self.carry()
 
         if self.peers.epochs.get(peer) == epoch:
             self._guarded(deliver)
@@ -276,8 +277,11 @@ class ServerAuthorityManager:
         self.peers.epochs.pop(peer, None)
         self.runtime.membership.look_soon(self.clock.now_unix_us())
 
-    def hello(self) -> Hello:
+    def hello(self) -> Hello | None:
+        """None until RECOVER is done: no shard answers about transfers before it knows its own."""
         context = self.runtime.context
+        if self.runtime.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING):
+            return None
         return Hello(
             shard=context.shard,
             epoch=context.epoch,
@@ -293,7 +297,12 @@ class ServerAuthorityManager:
     async def _follow_peers(self) -> None:
         """Tells the connection manager whom it should know, as the fleet changes."""
         told: object = None
+        ready = False
         while True:
+            active = self.runtime.state is RuntimeState.ACTIVE and bool(self.runtime.membership.claimed)
+            if active != ready:
+                ready = active
+                await self._set_ready(ready)
             membership = self.runtime.membership
             known = {
                 member.shard: (member.address, member.ordinal, member.epoch)
@@ -305,80 +314,6 @@ class ServerAuthorityManager:
                 self.links.set_peers(known, wanted)
                 told = (known, wanted)
             await asyncio.sleep(FOLLOW_PEERS_S)
-
-    # --- ShardApi -----------------------------------------------------------------------------------------------
-
-    async def spawn(self, rows: Columns) -> SpawnResult:
-        """Spawns ``rows`` in the cells that hold them, here or elsewhere; all or nothing."""
-        context, membership = self.runtime.context, self.runtime.membership
-        try:
-            check_rows(rows, "spawn")
-        except SimulationError as error:
-            return SpawnResult(ok=False, reason=str(error))
-        tick = context.current_tick + LEAD_TICKS
-        groups = group_by_cell(rows, membership.layout, tick=tick)
-        reply = (await self.store.execute([Spawn(shard=context.shard, epoch=context.epoch, groups=groups)]))[0]
-        if isinstance(reply, Done):
-            self.runtime.read_journal_soon()
-            for peer in self.peers.reachable():
-                self.links.send(peer, Nudge())
-            return SpawnResult(ok=True, tick=tick)
-        if isinstance(reply, Refused):
-            return SpawnResult(ok=False, reason=f"{reply.reason}: {reply.detail}")
-        return SpawnResult(ok=False, reason="Redis did not answer: the entities may or may not have been spawned")
-
-    async def despawn(self, ids: np.ndarray[Any, np.dtype[np.uint64]]) -> dict[int, str]:
-        """Despawns those of ``ids`` that are here. Returns id -> why not, for the others."""
-        here = self.runtime.context.tracker.ids
-        asked = set(self.runtime.despawn(ids).tolist())
-        self._carry()
-        for _ in range(100):
-            if asked.isdisjoint(here):
-                break
-            await asyncio.sleep(0.02)
-        return {
-            entity: "not here" if entity not in here else "passing to another shard; try again"
-            for entity in ids.tolist()
-            if entity not in asked or entity in here
-        }
-
-    async def get(self, entity: int) -> EntityView | None:
-        row = self.runtime.describe(entity)
-        return None if row is None else EntityView(shard=self.runtime.context.shard, row=row)
-
-    async def inspect(self, section: str) -> dict[str, Any]:
-        runtime = self.runtime
-        match section:
-            case "stats":
-                return runtime.context.stats.to_dict()
-            case "transfers":
-                outgoing = [
-                    {"id": str(o.id), "target": o.target, "state": str(o.state), "entities": o.count}
-                    for o in runtime.mailbox.outgoing.open.values()
-                ]
-                incoming = [
-                    {"id": str(i.id), "source": i.id.source, "state": str(i.state), "entities": len(i.rows)}
-                    for i in runtime.mailbox.incoming.open.values()
-                ]
-                return {"outgoing": outgoing, "incoming": incoming}
-            case "links":
-                return {"links": dict(self.peers.epochs), "skewed": list(self.peers.skewed)}
-            case "config":
-                return {name: value for name, value, _ in runtime.context.config.rows()}
-            case _:
-                raise KeyError(section)
-
-    async def watch(self, ids: Any, interval_s: float) -> AsyncIterator[WatchBatch]:
-        while not self._ended.is_set():
-            context = self.runtime.context
-            yield WatchBatch(
-                shard=context.shard,
-                epoch=context.epoch,
-                tick=context.current_tick,
-                unix_us=self.clock.now_unix_us(),
-                rows=self.runtime.snapshot(ids),
-            )
-            await asyncio.sleep(interval_s)
 
 
 def _lane_of(request: Request) -> str:

@@ -29,6 +29,7 @@ from .net.links import HandoffConnectionManager
 from .net.packets import HandoffPacketManager
 from .net.server import ShardServer
 from .runtime import EXIT_GENERATION, ServerAuthorityRuntime
+from .service import ShardService
 from .simulations.registry import load, schema_for, world_for
 from .store.redis_store import RedisStore
 from .system_clock import SystemClock
@@ -84,7 +85,9 @@ async def _run(arguments: argparse.Namespace) -> int:
     config = _read_config(arguments.config)
     url = os.environ.get(REDIS_URL_VARIABLE, "")
     if not url:
-        raise UsageError(f"the environment variable {REDIS_URL_VARIABLE} is not set; it says where the fleet's Redis is")
+        raise UsageError(
+            f"the environment variable {REDIS_URL_VARIABLE} is not set; it says where the fleet's Redis is"
+        )
     clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
     schema = schema_for(config.simulation, config.dimensions)
     simulation = load(config.simulation, world_for(config), config.parameters)
@@ -141,10 +144,19 @@ async def _run(arguments: argparse.Namespace) -> int:
             tick_rate=grid.rate,
         )
 
+    async def set_ready(ready: bool) -> None:
+        await server.set_ready(ready)
+
     manager = ServerAuthorityManager(
-        runtime=runtime, store=store, clock=clock, peers=peers, links=links, trace=trace if arguments.trace else None
+        runtime=runtime,
+        store=store,
+        clock=clock,
+        peers=peers,
+        links=links,
+        trace=trace if arguments.trace else None,
+        set_ready=set_ready,
     )
-    await server.start(links=manager.links, api=manager)
+    await server.start(links=manager.links, api=ShardService(manager))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, manager.drain)
@@ -170,13 +182,13 @@ def _read_config(path: Path) -> FleetConfig:
 
 async def _end_without_parent(parent: int) -> None:
     """A shard whose supervisor was killed must not go on unseen; its rows are in Redis."""
-    while parent and os.getppid() == parent:
+    if not parent:
+        return
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(PARENT_CHECK_S)
-    if parent:
-        log.error("the supervising process is gone")
-        os.kill(os.getpid(), signal.SIGKILL)
+    log.error("the supervising process is gone")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
     sys.exit(main())
-

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from .config import FleetConfig
 from .core.authority import NEVER, EntityAuthorityTracker
 from .core.clock import Clock
-from .core.columns import U32, U64, Columns, Schema
+from .core.columns import U32, U64, Schema
 from .core.context import Context, Effects
 from .core.election import OwnershipElection
 from .core.frames import Answer, Final, Frame, Nudge, Offer
 from .core.lease import Lease
 from .core.mailbox import TransferMailbox
-from .core.manifest import AUTHORITATIVE, PASSING, STATE_NAMES
+from .core.manifest import AUTHORITATIVE, PASSING
 from .core.membership import Membership
 from .core.outgoing import RETRY_US
 from .core.planner import BorderHandoffPlanner
@@ -610,19 +610,3 @@ class ServerAuthorityRuntime:
         self.read_journal_soon()
         for peer in sorted(self.peers.reachable()):
             self.context.send(peer, Nudge())
-
-    # --- looking in ---------------------------------------------------------------------------------------------
-
-    def describe(self, entity: int) -> dict[str, Any] | None:
-        """The row of ``entity`` as plain values, or None; for Get and inspection."""
-        tracker = self.context.tracker
-        index = tracker.index_of(entity)
-        if index is None:
-            return None
-        row = tracker.rows.take(slice(index, index + 1)).to_dicts()[0]
-        return {**row, "state": STATE_NAMES[int(tracker.states[index])], "tick": self.context.current_tick}
-
-    def snapshot(self, ids: U64 | None = None) -> Columns:
-        """Copies of all rows, or of those with ``ids``."""
-        tracker = self.context.tracker
-        return tracker.rows.copy() if ids is None else tracker.rows.take(tracker.mask_of(ids))

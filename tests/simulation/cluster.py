@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.frames import Frame
@@ -48,6 +47,8 @@ class Faults:
     confirmed_crash: float = 0.7
     """How often the platform sees the end of a crashed process, so that its successor need not wait for the lease."""
     pauses: int = 0
+    stalls_with_successor: int = 0
+    """A process that gets no answer from Redis for a while, and is replaced while it lives on."""
     link_cuts: int = 0
     clock_offset_us: int = 0
 
@@ -75,6 +76,8 @@ class Process:
     number: int
     runtime: ServerAuthorityRuntime = field(init=False)
     dead: bool = False
+    replaced: bool = False
+    """A successor runs: this one reaches neither peers nor Redis, and only its lease can stop it."""
     paused_until_us: int = 0
     next_tick: int = 0
     deadline_at_us: int = -1
@@ -293,7 +296,8 @@ class Cluster:
         )
         self.count("superseded")
         process.dead = True
-        self.at(self.now_us + 100_000, lambda: self.start(process.shard))
+        if not process.replaced:
+            self.at(self.now_us + 100_000, lambda: self.start(process.shard))
 
     def crash_here(self, process: Process) -> bool:
         """A planned crash strikes at the n-th effect from now on, whichever that is."""
@@ -313,6 +317,9 @@ class Cluster:
         delay_us = self.random.randint(200, 4_000)
         if self.chance(self.faults.request_lost):
             self.count("request lost")
+            self.at(self.now_us + REQUEST_TIMEOUT_US, lambda: process.reply(request, None))
+            return
+        if process.replaced:
             self.at(self.now_us + REQUEST_TIMEOUT_US, lambda: process.reply(request, None))
             return
         generation = process.runtime.context.generation
@@ -342,7 +349,7 @@ class Cluster:
         return self._cuts.get(frozenset((one, other)), 0) > self.now_us
 
     def send(self, process: Process, peer: str, frame: Frame) -> None:
-        if self.is_cut(process.shard, peer) or self.chance(self.faults.frame_lost):
+        if process.replaced or self.is_cut(process.shard, peer) or self.chance(self.faults.frame_lost):
             self.count("frame lost")
             return
         copies = 1 + self.chance(self.faults.frame_doubled)
@@ -374,6 +381,8 @@ class Cluster:
             self.at(sometime(), lambda: self._arm_crash(self.random.choice(names)))
         for _ in range(self.faults.pauses):
             self.at(sometime(), lambda: self._pause(self.random.choice(names)))
+        for _ in range(self.faults.stalls_with_successor):
+            self.at(sometime(), lambda: self._replace(self.random.choice(names)))
         for _ in range(self.faults.link_cuts):
             self.at(sometime(), lambda: self._cut(*self.random.sample(names, 2)))
 
@@ -383,6 +392,12 @@ class Cluster:
     def _pause(self, shard: str) -> None:
         self.count("pause")
         self.processes[shard].paused_until_us = self.now_us + self.random.choice([200_000, 1_500_000, 3_500_000])
+
+    def _replace(self, shard: str) -> None:
+        """Nobody can see whether the old process lives: its successor starts beside it."""
+        self.count("replaced")
+        self.processes[shard].replaced = True
+        self.start(shard)
 
     def _cut(self, one: str, other: str) -> None:
         self.count("link cut")

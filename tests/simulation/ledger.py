@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from shardfleet_shard.core.requests import Done, Outcome, Released, Reply, Request, Adopted, Cancel
+from shardfleet_shard.core.requests import Adopted, Cancel, Done, Outcome, Released, Reply, Request
 from shardfleet_shard.core.trace_events import TraceEvent, TraceTick
 from shardfleet_shard.runtime import RuntimeState
 
@@ -18,11 +17,14 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """Per entity: tick -> (process, version, state after, when)."""
+    """Per entity: tick -> (process, version, state after)."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.ticks: dict[int, dict[int, tuple[Process, int, int, int]]] = {}
+        self.ticks: dict[int, dict[int, tuple[Process, int, int]]] = {}
+        self.first_us: dict[Process, int] = {}
+        self.last_us: dict[Process, int] = {}
+        """When a process simulated for the first and for the last time."""
         self.adopted_from_offer: dict[tuple[int, int], int] = {}
         """(entity, version) -> the tick to whose end the target moved the offered state forward by itself."""
         self.despawned: set[int] = set()
@@ -34,6 +36,8 @@ class Ledger:
     def simulated(self, process: Process, tick: TraceTick) -> None:
         now_us = self.cluster.now_us
         self.cluster.note("tick", process.shard, process.number, tick.tick, tick.state_out.tolist())
+        self.first_us.setdefault(process, now_us)
+        self.last_us[process] = now_us
         rows = zip(
             tick.ids.tolist(), tick.versions.tolist(), tick.state_in.tolist(), tick.state_out.tolist(), strict=True
         )
@@ -41,14 +45,14 @@ class Ledger:
             history = self.ticks.setdefault(entity, {})
             before = history.get(tick.tick)
             if before is not None:
-                other, other_version, _, when_us = before
-                repeated = other is not process and other.dead and when_us <= now_us
+                other, other_version, _ = before
+                repeated = other is not process and self.last_us[other] < self.first_us[process]
                 assert repeated, (
                     f"A1: entity {entity} at tick {tick.tick}: simulated by {process.shard} (life {process.number}, "
                     f"version {version}) and by {other.shard} (life {other.number}, version {other_version})"
                 )
             self._check_state(process, entity, version, tick.tick, state_in)
-            history[tick.tick] = (process, version, state_out, now_us)
+            history[tick.tick] = (process, version, state_out)
 
     def _check_state(self, process: Process, entity: int, version: int, tick: int, state_in: int) -> None:
         """A4: the row starts from the newest state before this tick; A5: versions never fall as ticks rise."""
@@ -56,7 +60,7 @@ class Ledger:
         earlier_tick = next((t for t in range(tick - 1, tick - 400, -1) if t in history), None)
         if earlier_tick is None:
             return
-        other, other_version, state_out, _ = history[earlier_tick]
+        other, other_version, state_out = history[earlier_tick]
         assert version >= other_version, f"A5: entity {entity} at tick {tick}: version {version} after {other_version}"
         if version != other_version:
             assert process.shard != other.shard or version > other_version, f"A5: entity {entity} at tick {tick}"
@@ -96,9 +100,6 @@ class Ledger:
         for record in cluster.store.state.records.values():
             if record.state == "accepted":
                 passing |= set(np.frombuffer(record.begun.ids, "<u8").tolist())
-        for process in cluster.processes.values():
-            waiting = process.runtime.stream.waiting
-            passing |= {e for entry, rows in waiting if entry.tick > process.next_tick - 2 for e in rows.id.tolist()}
         missing = sorted(set(alive) - set(owners) - passing)
         assert not missing, f"A2: entities {missing} have no owner"
         for entity, held in sorted(owners.items()):

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-
 from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.simulation import World
+
+LAST_ARRIVAL_TICK = 100
+"""Well before a run's end, so that the judge need not know of entities that are just being spawned."""
 
 
 class Wanderers:
@@ -29,7 +31,7 @@ class Wanderers:
         return self.world.schema.rows(id=np.arange(1, count + 1), position=position, velocity=velocity)
 
     def arrivals(self, tick: int) -> Columns | None:
-        if tick and tick % 25 == 0:
+        if 0 < tick <= LAST_ARRIVAL_TICK and tick % 25 == 0:
             return self.world.schema.rows(
                 id=1000 + tick, position=[[1.0 + tick % 7, 5.0]], velocity=[[self.speed, tick % 3]]
             )

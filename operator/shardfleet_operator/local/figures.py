@@ -123,8 +123,8 @@ class Figures:
         state = stats.state
         if process is not None and not process.running:
             state = "resigned" if process.process.exit_code == 0 else "ended"
-        elif process is not None and process.starts > self._lives_of(shard):
-            state = "starting"  # what is stored is its predecessor's
+        elif process is not None and epoch < process.process.started_us:
+            state = "starting"  # what is stored is its predecessor's: epochs are Unix microseconds, or more
         return ShardLine(
             shard=shard,
             cells=stats.cells,
@@ -140,9 +140,6 @@ class Figures:
             epoch=epoch,
             error=stats.last_error,
         )
-
-    def _lives_of(self, shard: str) -> int:
-        return sum(name == shard for name, _ in self.stats)
 
 
 def _ms(value_us: int | None) -> float | None:

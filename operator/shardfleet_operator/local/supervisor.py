@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from shardfleet_shard.store.redis_store import RedisStore
 from ..plan import Desired, ExitCode, ordinal_of, plan
 from ..plan import Observed as PlanObserved
 from ..platforms import perform
-from ..platforms.local import LocalOptions, LocalPlatform, LocalProcess
+from ..platforms.local import SHARD_COMMAND, LocalOptions, LocalPlatform, LocalProcess
 from ..watchdog import Watchdog
 from .embedded_redis import EmbeddedRedis
 from .figures import Figures
@@ -45,7 +45,13 @@ SETTLE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """What ``local up`` was asked for. ``redis_url`` None: the embedded one."""
+    """What ``local up`` was asked for.
+
+    Attributes:
+        duration_s: counted from the moment at which every cell is claimed; None: until told to end.
+        redis_url: None for the embedded one.
+        shard_command: what runs a shard.
+    """
 
     file: Path
     config: FleetConfig
@@ -54,6 +60,7 @@ class UpOptions:
     redis_url: str | None = None
     fresh: bool = False
     trace: Path | None = None
+    shard_command: Sequence[str] = SHARD_COMMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +171,12 @@ class Supervisor:
 
     def _make_parts(self, url: str, trace: Path | None) -> None:
         options = LocalOptions(
-            fleet=self.config.name, config=self.folder.config, logs=self.folder.logs, redis_url=url, trace=trace
+            fleet=self.config.name,
+            config=self.folder.config,
+            logs=self.folder.logs,
+            redis_url=url,
+            trace=trace,
+            command=self.options.shard_command,
         )
         self.platform = LocalPlatform(
             options, self.clock, self.world.confirm_ended, environment=self._environment, on_end=self._process_ended

@@ -18,10 +18,12 @@ def _header(shard: str, epoch: int, **values: Any) -> dict[str, Any]:
     return {"shard": shard, "epoch": epoch, "stats": stats.to_dict()}
 
 
-def _process(shard: str, *, exit_code: int | None = None, starts: int = 1) -> LocalProcess:
+def _process(shard: str, *, exit_code: int | None = None, starts: int = 1, started_us: int = 1) -> LocalProcess:
     state = ProcessState.RUNNING if exit_code is None else ProcessState.ENDED
     return LocalProcess(
-        process=Process(shard=shard, ordinal=0, state=state, exit_code=exit_code or 0), pid=9, starts=starts
+        process=Process(shard=shard, ordinal=0, state=state, exit_code=exit_code or 0, started_us=started_us),
+        pid=9,
+        starts=starts,
     )
 
 
@@ -53,7 +55,7 @@ def test_states_of_processes() -> None:
         [_process("a-0"), _process("a-1", exit_code=-9), _process("a-2")],
     )
     assert [line.state for line in view.shards] == ["active", "ended", "starting"]
-    restarted = figures.view(["a-1"], [_process("a-1", starts=2)])
+    restarted = figures.view(["a-1"], [_process("a-1", starts=2, started_us=2)])
     assert (restarted.shards[0].state, restarted.shards[0].restarts) == ("starting", 1)
     resigned = figures.view(["a-0"], [_process("a-0", exit_code=0)])
     assert resigned.shards[0].state == "resigned"

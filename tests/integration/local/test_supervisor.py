@@ -1,0 +1,252 @@
+"""The supervisor from file to report, on a real Valkey, with processes that stand in for shards."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+from shardfleet_operator.local import supervisor as supervisor_module
+from shardfleet_operator.local.figures import FleetView
+from shardfleet_operator.local.folder import DataFolder
+from shardfleet_operator.local.status import read_status
+from shardfleet_operator.local.supervisor import Outcome, Supervisor, UpOptions
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.errors import DataFolderError, StoreError, UsageError
+from shardfleet_shard.system_clock import SystemClock
+
+from tests.integration.servers import redis_server
+
+STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_shard.py")))
+
+
+class Recorded:
+    """A screen that remembers."""
+
+    interval_s = 0.1
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.views: list[FleetView] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def show(self, view: FleetView, seconds: float) -> None:
+        self.views.append(view)
+
+
+Make = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sf-up-", dir="/tmp") as name:
+        yield Path(name) / "data"
+
+
+@pytest.fixture
+def make(data: Path) -> Make:
+    def supervisor(kind: str = "", **changes: object) -> Supervisor:
+        options = UpOptions(
+            file=Path("fleet.yaml"),
+            config=FleetConfig(name="arena", replicas=2, seed_entities=0),
+            folder=DataFolder(data),
+            shard_command=STAND_IN,
+        )
+        options = dataclasses.replace(options, **changes)  # type: ignore[arg-type]
+        return Supervisor(options, SystemClock(), Recorded(), environment={**os.environ, "STAND_IN": kind})
+
+    return supervisor
+
+
+@asynccontextmanager
+async def _running(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[Outcome]]:
+    """A fleet that runs; whatever happens, it has ended after the block."""
+    task = asyncio.create_task(supervisor.run())
+    try:
+        waiting = asyncio.create_task(supervisor._runs.wait())
+        await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+        assert supervisor._runs.is_set(), _screen(supervisor).said
+        yield task
+    finally:
+        if not task.done():
+            supervisor._settle.set()
+            supervisor._abort.set()
+            await asyncio.wait([task], timeout=20)
+
+
+def _screen(supervisor: Supervisor) -> Recorded:
+    assert isinstance(supervisor.screen, Recorded)
+    return supervisor.screen
+
+
+async def _until(condition: Callable[[], bool], what: str) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.025)
+    pytest.fail(f"not within 10 s: {what}")
+
+
+async def test_a_run_from_start_to_report(make: Make, data: Path) -> None:
+    supervisor = make(duration_s=1.0)
+    outcome = await asyncio.wait_for(supervisor.run(), 30)
+    assert (outcome.faults, outcome.exit_code, outcome.note) == ((), 0, "no entity was ever spawned")
+    assert outcome.report is not None
+    assert outcome.report["shards"] == 2
+    assert outcome.report["seconds"] == pytest.approx(1.0, abs=0.5)
+    assert outcome.report["tick_ms"] == {"p50": 0.5, "p99": 0.5, "max": 0.5}
+    assert DataFolder(data).read_report() == (outcome.report, {"exit_code": 0, "faults": [], "note": outcome.note})
+    assert [one.process.exit_code for one in supervisor.platform.processes] == [0, 0]
+    assert [line.state for line in _screen(supervisor).views[-1].shards] in (["active"] * 2, ["resigned"] * 2)
+    assert not DataFolder(data).is_running()
+    assert supervisor.redis is not None
+    assert supervisor.redis.process.returncode == 0
+
+
+async def test_a_killed_shard_is_started_again_at_once(make: Make) -> None:
+    supervisor = make()
+    async with _running(supervisor) as task:
+        victim = supervisor.platform.processes[1]
+        os.kill(victim.pid, signal.SIGKILL)
+        await _until(lambda: supervisor.platform.processes[1].starts == 2, "a second start")
+        seen = _screen(supervisor).views
+        await _until(lambda: seen[-1].shards[1].restarts == 1 and seen[-1].active == 2, "both are active again")
+        status = await read_status(supervisor.folder)
+        assert (status.pid, status.view.active, status.view.shards[1].restarts) == (os.getpid(), 2, 1)
+        assert status.to_text().startswith("arena (pid ")
+        supervisor.interrupt()
+        outcome = await task
+    assert outcome.faults == ()
+    assert "arena-1 is started again: SIGKILL" in _screen(supervisor).said
+
+
+async def test_the_world_goes_on_and_fresh_forgets_it(make: Make, data: Path) -> None:
+    counted = []
+    for fresh in (False, False, True):
+        supervisor = make(duration_s=0.2, fresh=fresh)
+        outcome = await supervisor.run()
+        assert outcome.faults == ()
+        counted.append((await _epochs(supervisor, data), len(supervisor.figures.before)))
+    assert counted[1][0] > counted[0][0]
+    assert [before for _, before in counted] == [0, 2, 0]
+
+
+async def _epochs(supervisor: Supervisor, data: Path) -> list[int]:
+    return sorted(epoch for _, epoch in supervisor.figures.stats)
+
+
+async def test_a_folder_has_one_supervisor(make: Make) -> None:
+    async with _running(make()):
+        with pytest.raises(DataFolderError, match=f"runs already \\(pid {os.getpid()}\\)"):
+            await make().run()
+
+
+async def test_a_shard_that_cannot_run_ends_the_fleet_with_its_words(make: Make) -> None:
+    supervisor = make("wrong-use")
+    with pytest.raises(UsageError, match=r"arena-0 cannot run: .*parameters\.radius: must be a number"):
+        await asyncio.wait_for(supervisor.run(), 20)
+    assert not supervisor.folder.is_running()
+
+
+async def test_an_unknown_simulation_starts_nothing(make: Make, data: Path) -> None:
+    with pytest.raises(UsageError, match=r"spec\.simulation\.name: no simulation 'dance'"):
+        await make(config=FleetConfig(name="arena", simulation="dance")).run()
+    assert not DataFolder(data).exists()
+
+
+async def test_one_that_does_not_settle_is_killed_and_said(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "SETTLE_TIMEOUT_S", 0.5)
+    outcome = await make("hangs", duration_s=0.1).run()
+    assert outcome.exit_code == 1
+    assert outcome.faults == tuple(f"arena-{n} did not settle within 0 s and was killed" for n in (0, 1))
+
+
+async def test_one_that_does_not_resign_is_a_fault(make: Make) -> None:
+    outcome = await make("fails", duration_s=0.1).run()
+    assert sorted(outcome.faults) == [f"arena-{n} did not resign: exit code 4" for n in (0, 1)]
+
+
+async def test_the_second_interrupt_ends_at_once(make: Make) -> None:
+    supervisor = make("hangs")
+    async with _running(supervisor) as task:
+        supervisor.interrupt()
+        await asyncio.sleep(0.2)
+        assert not task.done()
+        supervisor.interrupt()
+        outcome = await asyncio.wait_for(task, 5)
+    assert (outcome.report, outcome.exit_code) == (None, 1)
+    assert supervisor.platform.running == []
+    assert supervisor.redis is not None
+    assert supervisor.redis.process.returncode is not None
+
+
+async def test_a_redis_that_was_killed_comes_back_and_the_shards_with_it(make: Make) -> None:
+    supervisor = make()
+    async with _running(supervisor) as task:
+        assert supervisor.redis is not None
+        first = supervisor.redis
+        os.kill(first.process.pid, signal.SIGKILL)
+        await _until(lambda: supervisor.redis is not first, "another Valkey")
+        await _until(lambda: all(one.starts > 1 for one in supervisor.platform.processes), "the shards start again")
+        epochs = await _epochs(supervisor, supervisor.folder.path)
+        await _until(lambda: len(supervisor.figures.stats) == 4, f"new epochs beside {epochs}")
+        supervisor.interrupt()
+        outcome = await task
+    assert outcome.faults == (), _screen(supervisor).said
+
+
+async def test_a_redis_of_ones_own_and_its_world_in_another_folder(make: Make, data: Path) -> None:
+    with redis_server(options=["--appendfsync", "everysec"]) as server:
+        supervisor = make(redis_url=server.url, duration_s=0.2)
+        assert (await supervisor.run()).faults == ()
+        assert any("RedisNotDurable" in line for line in _screen(supervisor).said)
+        elsewhere = DataFolder(data.with_name("other"))
+        with pytest.raises(DataFolderError, match="a world of fleet 'arena' that is not this data folder's"):
+            await make(redis_url=server.url, folder=elsewhere, duration_s=0.2).run()
+        elsewhere = DataFolder(data.with_name("third"))
+        assert (await make(redis_url=server.url, folder=elsewhere, fresh=True, duration_s=0.2).run()).faults == ()
+        assert (await make(redis_url=server.url, duration_s=0.2).run()).faults == ()
+
+
+async def test_a_fleet_that_runs_elsewhere_on_the_same_redis_is_left_alone(make: Make, data: Path) -> None:
+    quick = FleetConfig(name="arena", replicas=2, seed_entities=0, lease_us=400_000)
+    with redis_server() as server:
+        first = make(redis_url=server.url, config=quick)
+        async with _running(first) as task:
+            other = make(redis_url=server.url, config=quick, folder=DataFolder(data.with_name("other")), fresh=True)
+            with pytest.raises(UsageError, match=r"arena-\d of fleet 'arena' runs already on Redis"):
+                await other.run()
+            first.interrupt()
+            assert (await task).faults == ()
+
+
+async def test_a_redis_that_cannot_serve_is_refused_by_name(make: Make) -> None:
+    with (
+        redis_server(options=["--maxmemory-policy", "allkeys-lru"]) as server,
+        pytest.raises(UsageError, match="maxmemory-policy allkeys-lru"),
+    ):
+        await make(redis_url=server.url).run()
+    with pytest.raises(StoreError, match="no answer from Redis at"):
+        await make(redis_url=server.url, fresh=True).run()

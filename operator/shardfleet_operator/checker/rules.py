@@ -212,6 +212,7 @@ def freezes(part: Slice) -> tuple[I64, I64]:
 def check_order(part: Slice, violations: Violations) -> None:
     """A5, over everything that says which shard had the entity under which version."""
     tenures, events, run, say = part.tenures, part.events, part.run, Say(part=part)
+    _check_falls(part, violations)
     said = np.flatnonzero((events.kind == ADOPT) | (events.kind == SPAWN))
     key = np.concatenate([tenures.key, part.event_key[said]])
     version = np.concatenate([tenures.version, events.version[said]])
@@ -247,6 +248,25 @@ def check_order(part: Slice, violations: Violations) -> None:
         for i in where
     ]
     report("version-jump", jump, lambda i: f"version {version[i]} became {version[i + 1]}")
+
+
+def _check_falls(part: Slice, violations: Violations) -> None:
+    """Within one file a version never falls from one tick to the next."""
+    run, records, file, say = part.run, part.records, part.file, Say(part=part)
+    same = (records.key[1:] == records.key[:-1]) & (file[1:] == file[:-1])
+    violations.add_many(
+        "A5",
+        "version-fell",
+        np.flatnonzero(same & (records.version[1:] < records.version[:-1])),
+        lambda i: say.at(
+            "A5",
+            "version-fell",
+            int(records.key[i]),
+            int(run.ticks[records.rank[i + 1]]),
+            (int(file[i]),),
+            f"version {records.version[i]} became {records.version[i + 1]}",
+        ),
+    )
 
 
 def _bridged(part: Slice, key: int, low: int, shard: int, high: int, end_shard: int) -> bool:

@@ -112,6 +112,9 @@ def _history(rows: list[Row], said: list[tuple[File, dict[str, Any]]], verdict: 
             owners.setdefault(event["version"], set()).add(file.shard)
     if any(len(shards) > 1 for shards in owners.values()):
         verdict.broken.add("A5")
+    by_tick = sorted(rows, key=lambda row: (row[1].tick, began(row[0])))
+    if any(a is b and later.version < former.version for (a, former), (b, later) in pairwise(by_tick)):
+        verdict.broken.add("A5")
     for low, high in pairwise(sorted(owners)):
         if high - low != 1 or owners[low] == owners[high]:
             verdict.broken.add("A5")

@@ -42,11 +42,11 @@ async def watch(location: Location, options: Options) -> None:
         UsageError: no such fleet, or no living shard in it at the start.
     """
     timeout_s = None if options.duration_us is None else options.duration_us / 1_000_000
-    if not options.as_json:
-        print(style(_line(HEAD), "bold"), flush=True)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s), opened(location) as store:
             await living_members(store)  # nothing to watch is an error only at the start
+            if not options.as_json:
+                print(style(_line(HEAD), "bold"), flush=True)
             async with asyncio.TaskGroup() as tasks:
                 running: dict[tuple[str, int], asyncio.Task[None]] = {}
                 while True:

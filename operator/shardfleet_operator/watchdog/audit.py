@@ -112,7 +112,8 @@ class Watchdog:
         threshold_us: a transfer is judged this long after its switch time.
         interval_us: between two audits.
         census_interval_us: between two censuses at the least; 0: no census.
-        on_news: called with each new, changed or resolved finding.
+        on_news: gets each new, changed or resolved finding; without it they are logged.
+        say: gets what is to be said of the watching itself (Redis away, entities missing); without it, the log does.
     Attributes:
         book: standing and resolved findings.
         latest_census: as confirmed by the ones before it; None before the first.
@@ -127,6 +128,7 @@ class Watchdog:
         interval_us: int = AUDIT_INTERVAL_US,
         census_interval_us: int = CENSUS_INTERVAL_US,
         on_news: Callable[[Finding], None] | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.book = FindingBook()
         self.latest_census: Census | None = None
@@ -135,7 +137,8 @@ class Watchdog:
         self._threshold_us = threshold_us
         self._interval_us = interval_us
         self._census_interval_us = census_interval_us
-        self._on_news = on_news
+        self._on_news = on_news or _log_finding
+        self._say_words = say
         self._history = CensusHistory()
         self._said: dict[str, str] = {}
 
@@ -154,9 +157,7 @@ class Watchdog:
         manifests = await self._store.manifest_summaries() if overdue else {}
         news = self.book.take(judge(overdue, manifests, now_us, self._threshold_us), now_us)
         for finding in news:
-            log.log(logging.INFO if finding.resolved_us else logging.WARNING, "watchdog: %s", finding)
-            if self._on_news is not None:
-                self._on_news(finding)
+            self._on_news(finding)
         return news
 
     async def census_once(self) -> Census:
@@ -197,8 +198,15 @@ class Watchdog:
     def _say(self, key: str, message: str, error: Exception | None = None) -> None:
         if self._said.get(key) != message:
             self._said[key] = message
-            log.warning("%s", message, exc_info=error)
+            if self._say_words is not None:
+                self._say_words(message)
+            if self._say_words is None or error is not None:
+                log.warning("%s", message, exc_info=error)
 
     def _unsay(self, key: str, message: str) -> None:
         if self._said.pop(key, None) is not None:
-            log.info("%s", message)
+            (self._say_words or log.info)(message)
+
+
+def _log_finding(finding: Finding) -> None:
+    log.log(logging.INFO if finding.resolved_us else logging.WARNING, "watchdog: %s", finding)

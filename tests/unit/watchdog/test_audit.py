@@ -129,19 +129,23 @@ async def test_an_audit_with_nothing_overdue_reads_no_manifest() -> None:
     assert store.manifest_reads == 0
 
 
-async def test_news_go_to_the_listener_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("listening", [True, False])
+async def test_news_go_to_the_listener_or_else_to_the_log(caplog: pytest.LogCaptureFixture, listening: bool) -> None:
     store, news = FakeStore(Record()), list[Finding]()
-    watchdog = Watchdog(store, FakeClock(), on_news=news.append)
+    watchdog = Watchdog(store, FakeClock(), on_news=news.append if listening else None)
     with caplog.at_level(logging.INFO):
         for _ in range(4):
             await watchdog.audit_once()
         store.records.clear()
         await watchdog.audit_once()
+    if not listening:
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        return
+    assert caplog.records == []
     assert [(finding.verdict.kind, finding.resolved_us is None) for finding in news] == [
         (VerdictKind.LIMBO, True),
         (VerdictKind.LIMBO, False),
     ]
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 async def run_for(watchdog: Watchdog, store: FakeStore, audits: int) -> None:
@@ -169,6 +173,20 @@ async def test_redis_away_is_said_once_and_does_not_end_the_loop(caplog: pytest.
         "watchdog: nothing is audited while Redis does not answer: connection refused",
         "watchdog: Redis answers again",
     ]
+
+
+async def test_words_go_to_who_wants_them(caplog: pytest.LogCaptureFixture) -> None:
+    store, words = FakeStore(), list[str]()
+    store.error = StoreUnavailable("connection refused")
+    watchdog = Watchdog(store, FakeClock(), interval_us=2_000, census_interval_us=0, say=words.append)
+    await run_for(watchdog, store, 3)
+    store.error = None
+    await run_for(watchdog, store, 3)
+    assert [word.split(":")[1] for word in words] == [
+        " nothing is audited while Redis does not answer",
+        " Redis answers again",
+    ]
+    assert caplog.records == []
 
 
 async def test_a_failing_audit_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,7 +102,7 @@ def read_events(path: Path, shard: str, epoch: int, fault: Callable[[str, str], 
                     fault("event", f"{path.name}:{number}: cut short, after the epoch's end")
                 break  # the process was killed while it wrote
             try:
-                row = _row(json.loads(line), number, result, prefixes)
+                row = _row(json.loads(line.decode()), number, result, prefixes)
             except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
                 fault("event", f"{path.name}:{number}: {_explain(error)}")
                 continue

@@ -99,12 +99,17 @@ class Fleet:
         self._wait("not every cell is claimed", START_TIMEOUT_S, lambda: self.observer.claims() >= self.shards or None)
 
     def wait_for_entities(self, count: int) -> None:
-        """Until the shards' manifests hold ``count`` entities."""
-        self._wait(
-            f"the shards do not own {count} entities",
-            START_TIMEOUT_S,
-            lambda: sum(stats.entities for stats in self.observer.stats().values()) >= count or None,
-        )
+        """Until ``count`` entities were spawned and nearly all are in the shards' manifests.
+
+        Nearly: the manifests are not of one moment, so those that move between two shards may be in neither.
+        """
+
+        def look() -> bool | None:
+            if self.observer.counters().get("spawned", 0) < count:
+                return None
+            return sum(stats.entities for stats in self.observer.stats().values()) >= 0.9 * count or None
+
+        self._wait(f"the shards do not own {count} entities", START_TIMEOUT_S, look)
 
     def wait_for_handoffs(self, count: int = 1) -> float:
         """Until ``count`` entities have been handed over; seconds since the command was started."""

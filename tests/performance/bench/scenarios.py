@@ -25,7 +25,7 @@ FLEET_SETTINGS = {"redis": "embedded Valkey, appendfsync always", "dimensions": 
 class Scale:
     """How long and how large. Windows in seconds."""
 
-    load_entities: int = 40_000
+    load_entities: int = 48_000
     load_speed: float = 1000.0
     """World units a second. Random directions and a world 240 wide: 4 / pi * speed / 240 crossings a second."""
     load_ramp_s: float = 5.0

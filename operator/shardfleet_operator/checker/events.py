@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shardfleet_shard.core.trace_events import ENTITY_KINDS, EPOCH_END, EPOCH_START, KINDS, ORIGINS
+from shardfleet_shard.core.trace_events import ENTITY_KINDS, EPOCH_END, EPOCH_START, FROM_OFFER, KINDS, ORIGINS
 
 I64 = NDArray[np.int64]
 
@@ -37,7 +37,7 @@ class EventTable:
     switch_tick: I64
     """First tick of a transfer's target."""
     state_tick: I64
-    """As of the end of which tick an offer's or a manifest's rows are."""
+    """As of the end of which tick the rows came; of an offer: before they were moved forward."""
     target: I64
     """Of a release: index into ``FileEvents.targets``, later the shard's number; -1: not named."""
     file: I64
@@ -152,7 +152,7 @@ def _row(event: dict[str, Any], line: int, result: FileEvents, prefixes: set[str
         version,
         _ORIGIN[origin],
         int(event.get("switch_tick", UNKNOWN)),
-        int(event.get("state_tick", event.get("offer_tick", UNKNOWN))),
+        int(event.get("offer_tick" if origin == FROM_OFFER else "state_tick", UNKNOWN)),
         result.targets.setdefault(target, len(result.targets)) if target else -1,
         line,
     )

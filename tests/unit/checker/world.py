@@ -123,6 +123,7 @@ class World:
         e.owner.event("release", switch_tick, e.id, e.version, transfer=name, target=target.shard)
         e.owner, e.version, e.switching, e.frozen = target, e.version + 1, None, False
         more = {"transfer": name, "from": origin, "switch_tick": switch_tick, "offer_tick": offer_tick}
+        more["state_tick"] = switch_tick - 1
         target.event("adopt", switch_tick, e.id, e.version, **more)
 
     def crash(self, shard: str) -> File:

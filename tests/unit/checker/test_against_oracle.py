@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,8 @@ def release_without_stopping(world: World, rng: random.Random) -> set[str]:
     return {"A1"}
 
 
-MUTATIONS = [
+Mutation = Callable[[World, random.Random], set[str]]
+MUTATIONS: list[Mutation] = [
     drop_a_record,
     change_a_state,
     raise_a_version,
@@ -156,7 +158,7 @@ MUTATIONS = [
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.__name__)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=seeds)
-def test_single_mutations_are_caught(mutation, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_single_mutations_are_caught(mutation: Mutation, seed: int) -> None:
     world = random_world(seed)
     expected = mutation(world, random.Random(seed))
     report = check(world)

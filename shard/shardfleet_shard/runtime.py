@@ -15,15 +15,17 @@ from typing import Protocol
 import numpy as np
 
 from .config import FleetConfig
-from .core.authority import NEVER, EntityAuthorityTracker
+from .core.authority import EntityAuthorityTracker
 from .core.clock import Clock
-from .core.columns import U32, U64, Schema
+from .core.columns import U64, Schema
 from .core.context import Context, Effects
+from .core.despawn import Despawns
 from .core.election import OwnershipElection
 from .core.frames import Answer, Final, Frame, Nudge, Offer
+from .core.journal_reader import JournalReader
 from .core.lease import Lease
 from .core.mailbox import TransferMailbox
-from .core.manifest import AUTHORITATIVE, PASSING
+from .core.manifest import PASSING
 from .core.membership import Membership
 from .core.outgoing import RETRY_US
 from .core.planner import BorderHandoffPlanner
@@ -42,7 +44,6 @@ from .core.requests import (
     Entries,
     EntryKind,
     FleetRecords,
-    JournalEntry,
     Observe,
     Observed,
     Publish,
@@ -68,8 +69,6 @@ from .core.transfer import TransferId
 from .errors import SimulationError
 from .telemetry import TelemetryPublisher
 
-TAIL_INTERVAL_US = 200_000
-"""How often the journal is read where no publish reads it."""
 SIMULATION_RETRIES = 10
 SIMULATION_RETRY_US = 1_000_000
 
@@ -94,13 +93,6 @@ class Peers(Protocol):
     def reachable(self) -> Mapping[str, int]:
         """Peers with a link, room in its queue and a clock within the limit -> the link's epoch."""
         ...
-
-
-@dataclass(slots=True)
-class _Despawning:
-    ids: U64
-    versions: U32
-    next_try_us: int
 
 
 @dataclass(slots=True)
@@ -149,6 +141,8 @@ class ServerAuthorityRuntime:
         self.election = OwnershipElection(shard, config.election_interval_us)
         self.stream = EntityStream(self.context, self.election)
         self.mailbox = TransferMailbox(self.context)
+        self.journal_reader = JournalReader(self.context, self.mailbox, self.stream)
+        self.despawns = Despawns(self.context)
         self.planner = BorderHandoffPlanner(
             shard,
             grid,
@@ -164,12 +158,6 @@ class ServerAuthorityRuntime:
         self._fleet: FleetRecords | None = None
         self._reading_fleet = False
         self._next_read_us = 0
-        self._reading_journal = False
-        self._next_tail_us = 0
-        self._to_fetch: dict[str, JournalEntry] = {}
-        self._fetching = False
-        self._despawning: list[_Despawning] = []
-        self._removals: list[JournalEntry] = []
         self._failure = _Failure()
         self._settle = False
         self._resting_tick = -1
@@ -190,6 +178,15 @@ class ServerAuthorityRuntime:
     def next_deadline_us(self) -> int:
         """Unix us at which ``poll`` has something to do between ticks."""
         return self.mailbox.next_try_us
+
+    def despawn(self, ids: U64) -> U64:
+        """See ``Despawns.ask``."""
+        return self.despawns.ask(ids)
+
+    def read_journal_now(self) -> None:
+        """Something was written to this shard's journal."""
+        self.journal_reader.read_soon()
+        self.journal_reader.poll(self.context.clock.now_unix_us(), publishing=self.telemetry.in_flight is not None)
 
     def poll(self) -> None:
         """Between ticks: deadlines and repeats of transfers."""
@@ -226,22 +223,8 @@ class ServerAuthorityRuntime:
         stats.tick_us.add(clock.now_unix_us() - started_us)
 
     def _read_mailbox(self, tick: int) -> None:
-        """1. What the journal said since the last tick and needs no answer: rows that must go."""
-        tracker = self.context.tracker
-        for entry in self._removals:
-            ids, below = np.frombuffer(entry.ids, "<u8"), np.frombuffer(entry.versions, "<u4")
-            limit = dict(zip(ids.tolist(), below.tolist(), strict=True))
-            mask = tracker.mask_of(ids)
-            for index in np.flatnonzero(mask).tolist():
-                version, most = int(tracker.rows.version[index]), limit[int(tracker.rows.id[index])]
-                mask[index] = version < most or (entry.kind is EntryKind.DESPAWN and version == most)
-            if mask.any():
-                gone = tracker.remove(mask)
-                self.context.event(
-                    "despawn" if entry.kind is EntryKind.DESPAWN else "release", tick, gone.id, gone.version
-                )
-            self.context.journal.apply(entry.id if entry.transfer is None else (entry.kind, entry.transfer))
-        self._removals.clear()
+        """1. Frames and answers were taken as they came; what they left for the tick is rows that must go."""
+        self.journal_reader.remove_due(tick)
 
     def _adopt_incoming(self, tick: int) -> None:
         """2. Everything that switches at or before this tick does so now, on both sides of this shard."""
@@ -274,7 +257,7 @@ class ServerAuthorityRuntime:
         context.stats.frozen_entity_ticks += tracker.frozen_count
         self.mailbox.after_step(tick, ended_us)
         if len(leaving):
-            self.despawn(leaving)
+            self.despawns.ask(leaving)
         return True
 
     def _plan_outgoing(self, tick: int) -> None:
@@ -330,8 +313,8 @@ class ServerAuthorityRuntime:
             context.request(Elect(shard=context.shard, epoch=context.epoch, ttl_ms=self.election.ttl_ms))
         if self.state is RuntimeState.ACTIVE and self._resting_tick < 0 and membership.lease.held(boottime_us):
             self._advance_stream(now_us)
-        self._read_journal(now_us)
-        self._repeat_despawns(now_us)
+        self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None)
+        self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
             self._settle_further(now_us)
 
@@ -382,9 +365,9 @@ class ServerAuthorityRuntime:
         """Once nothing is open: the last manifest, then RESIGN; a refusal means that something came in between."""
         journal, telemetry = self.context.journal, self.telemetry
         if self._resting_tick < 0:
-            if self.membership.claimed or self.mailbox.open_count or self.stream.waiting or self._despawning:
+            if self.membership.claimed or self.mailbox.open_count or self.stream.waiting or self.despawns.open:
                 return
-            if not journal.settled or self._reading_journal or telemetry.in_flight is not None:
+            if not journal.settled or self.journal_reader.reading or telemetry.in_flight is not None:
                 return
             self.context.stats.transfers_open = 0
             self._resting_tick = self.context.current_tick
@@ -425,89 +408,6 @@ class ServerAuthorityRuntime:
         self.exit_code, self.exit_reason = code, reason
         self.context.stats.state = "ended"
 
-    # --- the own journal ----------------------------------------------------------------------------------------
-
-    def read_journal_soon(self) -> None:
-        """Something was written to it: a peer says so, or this shard knows."""
-        self._next_tail_us = 0
-
-    def _read_journal(self, now_us: int) -> None:
-        context = self.context
-        if self._to_fetch and not self._fetching:
-            self._fetching = True
-            context.request(ReadEntries(shard=context.shard, epoch=context.epoch, ids=tuple(self._to_fetch)))
-        if self._reading_journal or self.telemetry.in_flight is not None or now_us < self._next_tail_us:
-            return
-        self._reading_journal = True
-        self._next_tail_us = now_us + TAIL_INTERVAL_US
-        context.request(Tail(shard=context.shard, epoch=context.epoch, read_after=context.journal.read_through))
-
-    def _take_entries(self, entries: tuple[JournalEntry, ...]) -> None:
-        """Entries as read back: most only confirm what this shard did; the others tell it something."""
-        for entry in self.context.journal.read(entries):
-            known = entry.transfer is not None and (
-                (entry.kind is EntryKind.OUT and self.mailbox.learn_outgoing_accepted(entry.transfer))
-                or (entry.kind is EntryKind.IN and self.mailbox.learn_incoming_accepted(entry.transfer))
-            )
-            if known:
-                continue
-            if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
-                self._to_fetch[entry.id] = entry
-            else:
-                self._removals.append(entry)
-
-    def _take_fetched(self, entries: tuple[JournalEntry, ...]) -> None:
-        for entry in entries:
-            if self._to_fetch.pop(entry.id, None) is None:
-                continue
-            rows = self.context.schema.unpack(entry.rows, entry.count)
-            if entry.kind is EntryKind.IN:
-                self.mailbox.take_from_journal(entry, rows)
-            else:
-                self.stream.take_spawn(entry, rows)
-
-    # --- despawn ------------------------------------------------------------------------------------------------
-
-    def despawn(self, ids: U64) -> U64:
-        """Asks Redis to despawn those of ``ids`` that this shard owns and that are not passing. Returns these.
-
-        They stay, and are simulated, until the script has answered.
-        """
-        tracker, context = self.context.tracker, self.context
-        mask = tracker.mask_of(ids) & (tracker.states == AUTHORITATIVE) & (tracker.not_before_tick != NEVER)
-        if mask.any():
-            tracker.not_before_tick[mask] = NEVER
-            leaving = _Despawning(tracker.rows.id[mask], tracker.rows.version[mask], 0)
-            self._despawning.append(leaving)
-            self._repeat_despawns(context.clock.now_unix_us())
-        asked: U64 = tracker.rows.id[mask]
-        return asked
-
-    def _repeat_despawns(self, now_us: int) -> None:
-        context = self.context
-        for leaving in self._despawning:
-            if leaving.next_try_us <= now_us:
-                leaving.next_try_us = NEVER
-                context.request(
-                    Despawn(
-                        shard=context.shard,
-                        epoch=context.epoch,
-                        ids=leaving.ids.tobytes(),
-                        versions=leaving.versions.tobytes(),
-                    )
-                )
-
-    def _despawned(self, request: Despawn, reply: Done | None) -> None:
-        leaving = next((d for d in self._despawning if d.ids.tobytes() == request.ids), None)
-        if leaving is None:
-            return
-        if reply is None:
-            leaving.next_try_us = self.context.clock.now_unix_us() + RETRY_US
-            return
-        self._despawning.remove(leaving)
-        gone = self.context.tracker.remove(self.context.tracker.mask_of(leaving.ids))
-        self.context.event("despawn", self.context.current_tick + 1, gone.id, gone.version)
-
     # --- what comes from outside --------------------------------------------------------------------------------
 
     def receive_frame(self, peer: str, frame: Frame) -> None:
@@ -522,8 +422,7 @@ class ServerAuthorityRuntime:
             case Final():
                 self.mailbox.handle_final(peer, frame)
             case Nudge():
-                self.read_journal_soon()
-                self._read_journal(self.context.clock.now_unix_us())
+                self.read_journal_now()
 
     def receive_reply(self, request: Request, reply: Reply | None) -> None:
         """Redis' answer to ``request``; None: it may or may not have been executed."""
@@ -539,17 +438,11 @@ class ServerAuthorityRuntime:
             case Publish(), _:
                 self.telemetry.answered(isinstance(reply, Entries))
                 if isinstance(reply, Entries):
-                    self._next_tail_us = now_us + TAIL_INTERVAL_US
-                    self._take_entries(reply.entries)
-            case Tail(), _:
-                self._reading_journal = False
-                if isinstance(reply, Entries):
-                    self._take_entries(reply.entries)
-                    self._read_journal(now_us)
-            case ReadEntries(), _:
-                self._fetching = False
-                if isinstance(reply, Entries):
-                    self._take_fetched(reply.entries)
+                    self.journal_reader.handle_published(reply, now_us)
+            case Tail(), (Entries() | None):
+                self.journal_reader.handle_tail(reply)
+            case ReadEntries(), (Entries() | None):
+                self.journal_reader.handle_fetched(reply)
             case Renew(), (Done() | Refused() | None):
                 membership.handle_renewed(reply, boottime_us)
             case Observe(), (Observed() | None):
@@ -571,7 +464,7 @@ class ServerAuthorityRuntime:
                 if self.stream.stale:
                     membership.look_soon(now_us)
             case Despawn(), (Done() | None):
-                self._despawned(request, reply)
+                self.despawns.handle_reply(request, reply)
             case Resign(), _:
                 self._resigned(reply)
 
@@ -604,9 +497,9 @@ class ServerAuthorityRuntime:
             self.context.stats.state = "resigned"
         elif isinstance(reply, Refused):
             self._resting_tick = -1  # something came in: take it up, then rest again
-            self.read_journal_soon()
+            self.journal_reader.read_soon()
 
     def _nudge_all(self) -> None:
-        self.read_journal_soon()
+        self.journal_reader.read_soon()
         for peer in sorted(self.peers.reachable()):
             self.context.send(peer, Nudge())

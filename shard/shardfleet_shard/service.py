@@ -40,7 +40,8 @@ class ShardService:
         reply = (await self._manager.store.execute([Spawn(shard=context.shard, epoch=context.epoch, groups=groups)]))[0]
         match reply:
             case Done():
-                self._runtime.read_journal_soon()
+                self._runtime.read_journal_now()
+                self._manager.carry()
                 for peer in sorted(self._manager.peers.reachable()):
                     self._manager.links.send(peer, Nudge())
             case Refused(reason=RefusedReason.DUPLICATE, detail=entity):

@@ -1,0 +1,104 @@
+"""JournalReader: tails this shard's own journal and turns what it says into acts.
+
+Most entries only confirm what this process did. The others end a doubt whose answer was lost, or bring rows that it
+has not heard of: a spawn, an ``in`` that another process of this shard accepted, an ``out`` that someone else wrote.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .context import Context
+from .mailbox import TransferMailbox
+from .requests import Entries, EntryKind, JournalEntry, ReadEntries, Tail
+from .stream import EntityStream
+
+TAIL_INTERVAL_US = 200_000
+"""How often the journal is read where no publish reads it."""
+
+
+class JournalReader:
+    """What was read, what is to be fetched with its rows, and which rows must go at the next tick."""
+
+    def __init__(self, context: Context, mailbox: TransferMailbox, stream: EntityStream) -> None:
+        self.context = context
+        self.mailbox = mailbox
+        self.stream = stream
+        self.reading = False
+        self._next_tail_us = 0
+        self._to_fetch: dict[str, JournalEntry] = {}
+        self._fetching = False
+        self._removals: list[JournalEntry] = []
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def read_soon(self) -> None:
+        """Something was written to it: a peer says so, or this shard knows."""
+        self._next_tail_us = 0
+
+    def poll(self, now_us: int, *, publishing: bool) -> None:
+        """``publishing``: a publish is under way, and its answer brings the entries anyway."""
+        context = self.context
+        if self._to_fetch and not self._fetching:
+            self._fetching = True
+            context.request(ReadEntries(shard=context.shard, epoch=context.epoch, ids=tuple(self._to_fetch)))
+        if self.reading or publishing or now_us < self._next_tail_us:
+            return
+        self.reading = True
+        self._next_tail_us = now_us + TAIL_INTERVAL_US
+        context.request(Tail(shard=context.shard, epoch=context.epoch, read_after=context.journal.read_through))
+
+    # --- answers ------------------------------------------------------------------------------------------------
+
+    def handle_tail(self, reply: Entries | None) -> None:
+        self.reading = False
+        if reply is not None:
+            self._take(reply.entries)
+
+    def handle_published(self, reply: Entries, now_us: int) -> None:
+        """A publish reads on too."""
+        self._next_tail_us = now_us + TAIL_INTERVAL_US
+        self._take(reply.entries)
+
+    def handle_fetched(self, reply: Entries | None) -> None:
+        self._fetching = False
+        for entry in reply.entries if reply is not None else ():
+            if self._to_fetch.pop(entry.id, None) is None:
+                continue
+            rows = self.context.schema.unpack(entry.rows, entry.count)
+            if entry.kind is EntryKind.IN:
+                self.mailbox.take_from_journal(entry, rows)
+            else:
+                self.stream.take_spawn(entry, rows)
+
+    def _take(self, entries: tuple[JournalEntry, ...]) -> None:
+        for entry in self.context.journal.read(entries):
+            known = entry.transfer is not None and (
+                (entry.kind is EntryKind.OUT and self.mailbox.learn_outgoing_accepted(entry.transfer))
+                or (entry.kind is EntryKind.IN and self.mailbox.learn_incoming_accepted(entry.transfer))
+            )
+            if known:
+                continue
+            if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
+                self._to_fetch[entry.id] = entry
+            else:
+                self._removals.append(entry)
+
+    # --- bound to ticks -----------------------------------------------------------------------------------------
+
+    def remove_due(self, tick: int) -> None:
+        """Step 1: rows that the journal says have gone, and that nobody here let go of."""
+        tracker = self.context.tracker
+        for entry in self._removals:
+            ids, versions = np.frombuffer(entry.ids, "<u8"), np.frombuffer(entry.versions, "<u4")
+            limits = dict(zip(ids.tolist(), versions.tolist(), strict=True))
+            mask = tracker.mask_of(ids)
+            for index in np.flatnonzero(mask).tolist():
+                version, limit = int(tracker.rows.version[index]), limits[int(tracker.rows.id[index])]
+                mask[index] = version < limit or (entry.kind is EntryKind.DESPAWN and version == limit)
+            if mask.any():
+                gone = tracker.remove(mask)
+                kind = "despawn" if entry.kind is EntryKind.DESPAWN else "release"
+                self.context.event(kind, tick, gone.id, gone.version)
+            self.context.journal.apply(entry.id if entry.transfer is None else (entry.kind, entry.transfer))
+        self._removals.clear()

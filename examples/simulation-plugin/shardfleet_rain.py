@@ -1,5 +1,7 @@
 """Rain: drops come in at the top of the world, fall, bounce once off the ground and leave."""
 
+from typing import ClassVar
+
 import numpy as np
 
 GRAVITY = 9.81  # world units a second squared
@@ -9,7 +11,7 @@ FIRST_DROP_ID = 1_000_000  # above any seeded id
 class Rain:
     dtype = np.dtype([("size", "<f4"), ("bounces", "u1")])  # the columns beside id, version, position, velocity
     exact = True  # a promise about step; `shardfleet simulation check rain` tests it
-    parameters_schema = {
+    parameters_schema: ClassVar = {
         "type": "object",
         "additionalProperties": False,
         "properties": {"dropsPerTick": {"type": "integer", "minimum": 0, "maximum": 10_000}},

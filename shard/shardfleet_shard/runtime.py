@@ -137,7 +137,9 @@ class ServerAuthorityRuntime:
             generation=generation,
         )
         self.peers = peers
-        self.membership = Membership(self.context, Lease(config.lease_us))
+        self.membership = Membership(
+            self.context, Lease(config.lease_us, outlives_outage=config.redis_outage_policy == "Continue")
+        )
         self.election = OwnershipElection(shard, config.election_interval_us)
         self.stream = EntityStream(self.context, self.election)
         self.mailbox = TransferMailbox(self.context)

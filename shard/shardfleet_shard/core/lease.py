@@ -10,11 +10,18 @@ class Lease:
     """``ttl_us`` counts from *before* a renewal was sent, on a clock that counts suspension too."""
 
     ttl_us: int
+    outlives_outage: bool = False
+    """``redisOutagePolicy: Continue``: stands for as long as Redis gives no answer at all. Safe only while nothing
+    replaces a shard."""
     valid_until_us: int = 0
     next_renewal_us: int = 0
     in_flight: bool = False
+    unanswered: bool = False
+    """The last renewal got no answer."""
 
     def held(self, boottime_us: int) -> bool:
+        if self.outlives_outage and self.unanswered and self.valid_until_us:
+            return True
         return boottime_us < self.valid_until_us
 
     def renewal_due(self, boottime_us: int) -> bool:
@@ -25,10 +32,12 @@ class Lease:
 
     def renewed(self, sent_boottime_us: int) -> None:
         """Redis set it after ``sent_boottime_us``, so it stands there at least as long as here."""
-        self.in_flight = False
+        self.in_flight = self.unanswered = False
         self.valid_until_us = max(self.valid_until_us, sent_boottime_us + self.ttl_us)
         self.next_renewal_us = sent_boottime_us + self.ttl_us // 3
 
-    def failed(self, boottime_us: int, *, retry_us: int) -> None:
+    def failed(self, boottime_us: int, *, retry_us: int, unanswered: bool) -> None:
+        """Refused, or ``unanswered``: nobody knows whether Redis set it."""
         self.in_flight = False
+        self.unanswered = unanswered
         self.next_renewal_us = boottime_us + retry_us

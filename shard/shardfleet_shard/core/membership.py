@@ -87,9 +87,9 @@ class Membership:
         if isinstance(reply, Done):
             self.lease.renewed(self._renewal_sent_us)
         elif isinstance(reply, Refused) and reply.reason is RefusedReason.HELD:
-            self.lease.failed(boottime_us, retry_us=min(RETRY_US, max(5_000, reply.wait_ms * 1000)))
+            self.lease.failed(boottime_us, retry_us=min(RETRY_US, max(5_000, reply.wait_ms * 1000)), unanswered=False)
         else:
-            self.lease.failed(boottime_us, retry_us=RETRY_US)
+            self.lease.failed(boottime_us, retry_us=RETRY_US, unanswered=reply is None)
 
     def handle_claimed(self, request: Claim, reply: Done | Refused | None, now_us: int) -> None:
         self._claiming = False

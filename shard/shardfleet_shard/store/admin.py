@@ -11,7 +11,7 @@ from ..core.layout import Layout
 from ..errors import StoreError
 from .keys import COUNTERS, FLEET_NAME, ROOT, fleet_of
 from .living import from_bitmaps
-from .redis_store import READ_TIMEOUT_S, RedisStore
+from .redis_store import RedisStore
 from .scripts import refusal
 from .server_info import ServerInfo
 
@@ -86,9 +86,14 @@ class FleetAdmin:
         return counters["spawned"] - counters["despawned"]
 
     async def living_ids(self) -> U64:
-        """Every living entity's id, u64 (n,), sorted."""
-        (flat,) = await self._store.call([("HGETALL", f"{self._prefix}ids")], timeout_s=READ_TIMEOUT_S)
-        return from_bitmaps(dict(zip(flat[::2], flat[1::2], strict=True)))
+        """Every living entity's id, u64 (n,), sorted; not of one moment."""
+        buckets, bitmaps, cursor = [], [], b"0"
+        while True:
+            cursor, some_buckets, some_bitmaps = await self._store.run_script("living", cursor)
+            buckets.append(some_buckets)
+            bitmaps.append(some_bitmaps)
+            if cursor == b"0":
+                return from_bitmaps(b"".join(buckets), b"".join(bitmaps))
 
     async def shards(self) -> list[str]:
         """Every shard that ever started, sorted."""
@@ -116,7 +121,7 @@ class FleetAdmin:
 
     async def server_info(self) -> ServerInfo:
         """As of now. Raises ``StoreRefused`` where this server can serve no longer."""
-        return await self._store.connect()
+        return await self._store.read_info()
 
     # --- whole fleets ------------------------------------------------------------------------------------------
 

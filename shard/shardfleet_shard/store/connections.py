@@ -86,6 +86,7 @@ class Connections:
                     else:  # answers may still be on their way: nobody else must read them
                         await connection.disconnect(nowait=True)
         except TimeoutError:
+            self.authentication_failed = False
             self._failed(f"no answer within {timeout_s:.3g} s")
         except (RedisError, OSError) as error:
             self.authentication_failed = isinstance(error, AuthenticationError | AuthorizationError)

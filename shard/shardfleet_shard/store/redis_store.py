@@ -100,15 +100,18 @@ class RedisStore:
             StoreUnavailable: nobody answers there (yet).
             StoreRefused: cluster mode, a replica, an eviction policy, too old, or a wrong password.
         """
+        info = await self.read_info()
+        await self.load_scripts()
+        return info
+
+    async def read_info(self) -> ServerInfo:
+        """What the server says of itself now. Raises as ``connect``."""
         info, config = await self.call([("INFO",), ("CONFIG", "GET", "appendfsync")], errors=True)
         if isinstance(info, ResponseError):
-            if str(info).startswith(("NOAUTH", "WRONGPASS")) or "uthentication" in str(info):
-                raise StoreRefused(f"Redis at {self.address} wants a password: {info}")
             raise StoreUnavailable(f"Redis at {self.address} does not serve yet: {info}")
         appendfsync = config[1].decode() if isinstance(config, list) and len(config) == 2 else ""
         self.info = ServerInfo.from_info(info.decode("utf-8", "replace"), appendfsync=appendfsync)
         self.info.refuse_unfit(self.address)
-        await self.load_scripts()
         return self.info
 
     async def load_scripts(self) -> None:

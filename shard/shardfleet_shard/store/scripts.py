@@ -63,7 +63,7 @@ Command = tuple[Argument, ...]
 STAGE_TTL_MS = 60_000
 """Chunks that no closing script came for go by themselves."""
 INLINE_LIMIT_BYTES = 256_000
-"""A manifest of one chunk up to this size travels in the closing script itself: one command instead of two."""
+"""A manifest up to this size travels in the closing script itself: one command, and one fsync."""
 
 _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
@@ -256,7 +256,7 @@ TABLE: dict[type, Script] = {
 
 def is_inline(request: Publish) -> bool:
     """Whether the chunks travel in the closing script itself."""
-    return not request.chunks or (len(request.chunks) == 1 and len(request.chunks[0]) <= INLINE_LIMIT_BYTES)
+    return sum(map(len, request.chunks)) <= INLINE_LIMIT_BYTES
 
 
 def stage_commands(request: Publish, prefix: str) -> list[Command]:

@@ -49,7 +49,7 @@ async def _dump_key(store: RedisStore, name: str, entry_ids: Mapping[str, Mappin
         dump[name] = _text(await read("GET", key))
     elif kind == "ids":
         flat = await read("HGETALL", key)
-        dump[name] = from_bitmaps(dict(zip(flat[::2], flat[1::2], strict=True))).tolist()
+        dump[name] = from_bitmaps(b"".join(flat[::2]), b"".join(flat[1::2])).tolist()
     elif kind == "gone":
         dump[name] = sorted(int.from_bytes(entity, "little") for entity in await read("ZRANGE", key, 0, -1))
     elif kind == "active":

@@ -27,6 +27,7 @@ from shardfleet_shard.store.redis_store import RedisStore
 
 A, B, C = "arena-0", "arena-1", "arena-2"
 CELL_OF = {A: "0", B: "10", C: "11"}
+TOO_LARGE_TO_INLINE = (bytes(200_000), bytes(200_000))
 START_US = 1_790_000_000_000_000
 _R = TypeVar("_R", bound=Reply)
 

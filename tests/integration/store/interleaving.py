@@ -201,7 +201,8 @@ class Interleaving:
         return Released(**self._me(actor), transfer=begin.transfer)
 
     def _publish(self, shard: str) -> Request:
-        sizes = [self.rng.randint(0, 200) for _ in range(self.rng.choice([0, 1, 1, 2, 3]))]
+        largest = self.rng.choice([200] * 9 + [200_000])  # small manifests go inline, large ones are staged
+        sizes = [self.rng.randint(0, largest) for _ in range(self.rng.choice([0, 1, 1, 2, 3]))]
         tick = self.tick if self.rng.random() < 0.9 else max(0, self.tick - 30)
         positions = self.seen[shard]
         return Publish(

@@ -13,7 +13,7 @@ from shardfleet_shard.store.redis_store import RedisStore
 
 from tests.integration.servers import RedisServer
 
-from .fleet import START_US, A, B, Fleet
+from .fleet import START_US, TOO_LARGE_TO_INLINE, A, B, Fleet
 
 
 def layout(version: int, shard: str = A) -> Layout:
@@ -78,7 +78,9 @@ async def test_fleets_are_deleted_apart(server: RedisServer, store: RedisStore, 
     await other.join()
     fleet = await Fleet.start(store)
     begin = fleet.begin()
-    await store.execute([begin, fleet.accept(begin), fleet.spawn(A, 4), fleet.publish(A, 1, chunks=(b"1", b"2"))])
+    await store.execute(
+        [begin, fleet.accept(begin), fleet.spawn(A, 4), fleet.publish(A, 1, chunks=TOO_LARGE_TO_INLINE)]
+    )
     await store.call([("SET", f"{store.prefix}note:{n}", "x") for n in range(1500)])
     assert {store.fleet, other.fleet} <= set(await admin.fleets())
     assert await admin.delete_fleet() > 1500

@@ -25,7 +25,7 @@ from shardfleet_shard.store.scripts import Command, all_lua
 
 from tests.integration.servers import SERVER_KINDS, RedisServer, ServerKind, free_port, missing_reason, redis_server
 
-from .fleet import A, B, Fleet
+from .fleet import TOO_LARGE_TO_INLINE, A, B, Fleet
 
 SECRET = "very-secret-word"
 
@@ -173,7 +173,7 @@ async def test_scripts_are_loaded_again_when_redis_lost_them(store: RedisStore) 
     fleet = await Fleet.start(store)
     await store.call([("SCRIPT", "FLUSH")])
     begin = fleet.begin()
-    replies = await store.execute([begin, fleet.publish(A, 1, chunks=(b"x", b"y")), fleet.accept(begin)])
+    replies = await store.execute([begin, fleet.publish(A, 1, chunks=TOO_LARGE_TO_INLINE), fleet.accept(begin)])
     assert [type(reply).__name__ for reply in replies] == ["Done", "Entries", "Done"]
     await store.call([("SCRIPT", "FLUSH")])
     await store.run_script("write_layout", 2, "{}")

@@ -37,7 +37,7 @@ from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest
 from shardfleet_shard.store.redis_store import RedisStore
 
-from .fleet import CELL_OF, START_US, A, B, C, Fleet, ids_of, versions_of
+from .fleet import CELL_OF, START_US, TOO_LARGE_TO_INLINE, A, B, C, Fleet, ids_of, versions_of
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ async def test_resigned_shards_rest_until_the_next_publish(fleet: Fleet) -> None
 async def test_an_older_manifest_is_refused(fleet: Fleet) -> None:
     await fleet.ask(fleet.publish(A, 10), Entries)
     for tick in (9, 10):
-        refused = await fleet.ask(fleet.publish(A, tick, header="late", chunks=(b"1", b"2")), Refused)
+        refused = await fleet.ask(fleet.publish(A, tick, header="late", chunks=TOO_LARGE_TO_INLINE), Refused)
         assert (refused.reason, refused.detail) == (RefusedReason.OLDER, f"{fleet.epochs[A]} 10")
     assert await keys_of(fleet.store, "stage:") == []
     await fleet.recover(A)

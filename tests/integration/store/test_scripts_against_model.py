@@ -31,9 +31,9 @@ from tests.integration.servers import RedisServer
 from .dump import dump_memory, dump_redis
 from .interleaving import LAYOUT_VERSION, SHARDS, Interleaving, with_entry_ids
 
-STEPS = 400
+STEPS = 300
 BATCH = 6
-SEEDS = range(12)
+SEEDS = range(9)
 NOW_MS = 1_790_000_000_000
 
 

@@ -43,7 +43,7 @@ def test_bitmaps_hold_exactly_the_ids(parts: list[list[int]]) -> None:
     fields = [bitmaps.buckets[at : at + 7] for at in range(0, len(bitmaps.buckets), 7)]
     values = [bitmaps.bitmaps[at : at + 32] for at in range(0, len(bitmaps.bitmaps), 32)]
     assert len(fields) == len(values) == len(set(fields)) == len({entity >> 8 for entity in everything})
-    assert from_bitmaps(dict(zip(fields, values, strict=True))).tolist() == sorted(set(everything))
+    assert from_bitmaps(bitmaps.buckets, bitmaps.bitmaps).tolist() == sorted(set(everything))
     for field, value in zip(fields, values, strict=True):
         low = [entity & 255 for entity in everything if entity >> 8 == int.from_bytes(field, "little")]
         assert all(value[bit // 8] >> (bit % 8) & 1 for bit in low)
@@ -88,7 +88,7 @@ def test_every_script_file_is_named_by_its_sha() -> None:
 def test_scripts_of_shards_are_guarded(name: str) -> None:
     """All but these compare the generation; all of these but RECOVER compare the actor's epoch too."""
     text = load_lua(name).text
-    free = {"join", "reopen", "ended", "observe", "read_shard", "write_layout", "shift_origin", "active"}
+    free = {"join", "reopen", "ended", "observe", "read_shard", "write_layout", "shift_origin", "active", "living"}
     assert ("stored ~= joined" in text) == (name not in free)
     assert ("stored ~= epoch" in text) == (name not in free | {"recover"})
 
@@ -97,12 +97,14 @@ def publish(*chunks: bytes) -> Publish:
     return Publish(shard="a", epoch=3, tick=9, position="1-0", header="{}", chunks=chunks, read_after="2-0")
 
 
-def test_one_small_chunk_goes_inline_and_others_are_staged() -> None:
+def test_small_manifests_go_inline_and_others_are_staged() -> None:
     (inline,) = commands_of(publish(b"rows"), "sf:f:", "gen")
     assert inline[:7] == ("EVALSHA", load_lua("publish").sha, 0, "sf:f:", "gen", "a", 3)
     assert inline[7:] == (9, "1-0", "{}", "2-0", 1, b"rows")
-    first, second, closing = commands_of(publish(b"1", b"2"), "sf:f:", "gen")
-    assert first == ("SET", "sf:f:stage:a:3:9:1", b"1", "PX", 60_000)
+    assert commands_of(publish(b"1", b"2"), "sf:f:", "gen")[0][11:] == (2, b"1", b"2")
+    large = bytes(200_000)
+    first, second, closing = commands_of(publish(large, large), "sf:f:", "gen")
+    assert first == ("SET", "sf:f:stage:a:3:9:1", large, "PX", 60_000)
     assert second[1] == "sf:f:stage:a:3:9:2"
     assert closing[7:] == (9, "1-0", "{}", "2-0", 2)
     assert len(commands_of(publish(bytes(256_001)), "sf:f:", "gen")) == 2

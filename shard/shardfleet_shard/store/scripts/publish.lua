@@ -1,11 +1,11 @@
 -- include _base
 -- include _actor
 -- include _journal
--- [5] tick, [6] position, [7] header, [8] read after, [9] number of chunks, [10] the only chunk where it came along.
--- Other chunks lie under stage:<shard>:<epoch>:<tick>:<n>, with an expiry, set just before by the same pipeline.
+-- [5] tick, [6] position, [7] header, [8] read after, [9] number of chunks, [10] on: the chunks,
+-- or nothing: then they lie under stage:<shard>:<epoch>:<tick>:<n>, with an expiry, set just before by the same pipeline.
 local tick, position, count = ARGV[5], ARGV[6], tonumber(ARGV[9])
 local manifest = prefix .. 'manifest:' .. shard
-local inline = ARGV[10]
+local inline = ARGV[10] ~= nil
 
 local function chunk_key(kind, its_epoch, its_tick, number)
   return prefix .. kind .. ':' .. shard .. ':' .. its_epoch .. ':' .. its_tick .. ':' .. number
@@ -23,7 +23,9 @@ if stored[1] then
 end
 
 if inline then
-  call('SET', chunk_key('chunk', epoch, tick, 1), inline)
+  for number = 1, count do
+    call('SET', chunk_key('chunk', epoch, tick, number), ARGV[9 + number])
+  end
 else
   for number = 1, count do
     if call('EXISTS', chunk_key('stage', epoch, tick, number)) == 0 then

@@ -22,13 +22,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from shardfleet_shard.errors import DataFolderError, UsageError
 
-from .children import end_child, start_child, wait_for_end
+from ..platforms.children import end_child, start_child, wait_for_end
 
 SOCKET_PATH_LIMIT_BYTES = 100
 """Linux takes 108 bytes, macOS 104, a closing NUL included."""
 
 START_TIMEOUT_S = 30.0
 """Without any progress; a large append-only file may load for longer."""
+
+QUIET_START_S = 1.0
+"""A start that takes no longer is not worth a word."""
 
 POLL_S = 0.05
 
@@ -42,7 +45,7 @@ SETTINGS = {
     "no-appendfsync-on-rewrite": "no",
     "aof-load-truncated": "yes",
     # Journals may write 30 MB/s and are trimmed within a second, so nearly all of the file is dead weight: it is
-    # rewritten every 20 s at that rate, and the next start reads at most this much (about 2 s).
+    # rewritten every 20 s at that rate, and the next start reads at most this much (a second or so).
     "auto-aof-rewrite-min-size": "512mb",
     "auto-aof-rewrite-percentage": "100",
     "maxmemory-policy": "noeviction",
@@ -176,7 +179,8 @@ class EmbeddedRedis:
 
     async def _wait_until_it_serves(self, timeout_s: float, say: Say) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        started = loop.time()
+        deadline = started + timeout_s
         loaded = -1
         async with self.client() as client:
             while self.process.returncode is None:
@@ -187,7 +191,8 @@ class EmbeddedRedis:
                     percent = await _loaded_percent(client)
                     if percent > loaded:
                         loaded, deadline = percent, loop.time() + timeout_s
-                        say(f"Valkey reads its data: {percent}%")
+                        if loop.time() - started > QUIET_START_S:
+                            say(f"Valkey reads its data: {percent}%")
                 except (RedisError, OSError):
                     pass
                 if loop.time() > deadline:

@@ -16,6 +16,9 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.histogram import Histogram
 from shardfleet_shard.core.stats import ShardStats
 
+CONVERGENCE_US = 2_000_000
+"""Past the discrepancy threshold, how much longer a transfer's record may live, whatever failed."""
+
 Process = tuple[str, int]
 """(shard, epoch): one shard process' life; its figures count from its start."""
 
@@ -40,7 +43,7 @@ class Run:
     """The last census: expected, owned, passing, frozen, missing, doubled."""
     transfers_left: int
     verdicts: Sequence[Mapping[str, Any]]
-    """The watchdog's findings, resolved ones too, as ``Finding.to_dict`` gives them; each has a ``kind``."""
+    """The watchdog's findings, resolved ones too, as ``Finding.to_dict`` gives them."""
     troubles: Sequence[str] = field(default=())
     """What went wrong with processes: one that had to be killed, one whose invariant broke."""
 
@@ -113,11 +116,21 @@ def faults(run: Run, report: Mapping[str, Any]) -> list[str]:
         found.append(f"a handoff changed an entity's state by {report['continuity_error_max']:g}")
     if report["transfers_left"]:
         found.append(f"{report['transfers_left']} transfers are left")
-    kinds = Counter(verdict["kind"] for verdict in report["verdicts"])
-    found += [f"the watchdog found {kind} {count} times" for kind, count in sorted(kinds.items())]
+    kinds = Counter(verdict["kind"] for verdict in report["verdicts"] if not ended_in_time(verdict, run.config))
+    found += [f"the watchdog's {kind} stood too long, {count} times" for kind, count in sorted(kinds.items())]
     if report["gap_ms"]["p99"] is None and why_no_handoffs(run) is None:
         found.append("no handoff was measured")
     return [*found, *run.troubles]
+
+
+def ended_in_time(verdict: Mapping[str, Any], config: FleetConfig) -> bool:
+    """Whether a finding was over within the bound of convergence: then a shard that died explains it.
+
+    A transfer may outlive its switch while one of its shards is started again; every record must be gone
+    ``CONVERGENCE_US`` after the threshold.
+    """
+    bound_ms = (config.discrepancy_threshold_us + CONVERGENCE_US) // 1000
+    return verdict["resolved_us"] is not None and int(verdict["age_ms"]) <= bound_ms
 
 
 def why_no_handoffs(run: Run) -> str | None:

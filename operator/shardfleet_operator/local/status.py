@@ -22,7 +22,7 @@ RATE_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """``seconds``: since the supervisor started."""
+    """``seconds``: since the supervisor started. The view's handoffs are all of the world's life."""
 
     fleet: str
     pid: int
@@ -62,8 +62,7 @@ async def read_status(folder: DataFolder) -> Status:
         observed = await world.observe()
         layout = layout_of(observed)
         shards = layout.shards if layout is not None else []
-        figures.counters_before = counters = await world.admin.counters()
-        figures.take_counters(counters, clock.now_unix_us())
+        figures.take_counters(await world.admin.counters(), clock.now_unix_us())
         await asyncio.sleep(RATE_S)
         figures.take_headers(await world.headers(shards))
         figures.take_counters(await world.admin.counters(), clock.now_unix_us())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,8 @@ class Supervisor:
         self._settle = asyncio.Event()
         self._abort = asyncio.Event()
         self._changed = asyncio.Event()
+        self._claimed = asyncio.Event()
+        self._redis_gone = asyncio.Event()
         self._silent = False
         self._written: list[LocalProcess] = []
 
@@ -134,10 +136,14 @@ class Supervisor:
             resumed = self.folder.open_world(self.config, redis_name, fresh=self.options.fresh)
             trace = trace_folder(self.options.trace, resumed=resumed)
             self.folder.begin_run(self.config)
-            async with self._redis() as url:
-                return await self._run_on(url, resumed=resumed, trace=trace)
+            with _logged_to(self.folder.logs / "supervisor.log"):
+                return await self._run_here(resumed=resumed, trace=trace)
         finally:
             self.folder.unlock()
+
+    async def _run_here(self, *, resumed: bool, trace: Path | None) -> Outcome:
+        async with self._redis() as url:
+            return await self._run_on(url, resumed=resumed, trace=trace)
 
     @contextlib.asynccontextmanager
     async def _redis(self) -> AsyncIterator[str]:
@@ -191,7 +197,7 @@ class Supervisor:
 
     async def _follow(self) -> None:
         """Until it is time to settle."""
-        async with beside(self._reconcile(), self._gather(), self._show(), self.watchdog.run()):
+        async with beside(self._reconcile(), self._gather(), self._show(), self._watch()):
             if self.options.duration_s is None:
                 await self._settle.wait()
                 return
@@ -282,14 +288,25 @@ class Supervisor:
         if performed.failed:
             self._failed = performed.failed
             self._settle.set()
-        if self._running_since_us is None and all_claimed(observed):
+        if all_claimed(observed):
+            self._claimed.set()
+            self._redis_gone.clear()
+        if self._running_since_us is None and self._claimed.is_set():
             self._running_since_us = self.clock.now_unix_us()
             took_s = (self._running_since_us - self._began_us) / 1_000_000
             self.screen.say(f"{self.config.name}: {len(self._shards)} shards run, {took_s:.1f} s after the start")
             self._runs.set()
 
+    async def _watch(self) -> None:
+        """The watchdog, whenever all shards are there: what they left behind when all ended is theirs to recover."""
+        while True:
+            await self._claimed.wait()
+            await first_of(self.watchdog.run(), self._redis_gone.wait())
+
     async def _reopen(self) -> None:
         """Redis restarted. No shard acts on the new generation before all of them have ended."""
+        self._claimed.clear()
+        self._redis_gone.set()
         self.screen.say("Redis restarted: all shards end, and recover from what it kept")
         await self.platform.end_all(term_s=2.0)
         for one in self.platform.processes:
@@ -342,3 +359,20 @@ class Supervisor:
         if not self._silent:
             self._silent = True
             self.screen.say(str(error))
+
+
+@contextlib.contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """What is logged goes to a file: the screen belongs to the table."""
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("shardfleet_operator")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()

@@ -19,8 +19,8 @@ from pathlib import Path
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import InvariantError
 
-from ..local.children import describe_exit, start_child
 from ..plan import Process, ProcessState, shard_name
+from .children import describe_exit, start_child
 
 log = logging.getLogger(__name__)
 

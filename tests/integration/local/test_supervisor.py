@@ -119,7 +119,7 @@ async def test_a_run_from_start_to_report(make: Make, data: Path) -> None:
     assert outcome.report["tick_ms"] == {"p50": 0.5, "p99": 0.5, "max": 0.5}
     assert DataFolder(data).read_report() == (outcome.report, {"exit_code": 0, "faults": [], "note": outcome.note})
     assert [one.process.exit_code for one in supervisor.platform.processes] == [0, 0]
-    assert [line.state for line in _screen(supervisor).views[-1].shards] in (["active"] * 2, ["resigned"] * 2)
+    assert any(view.active == 2 for view in _screen(supervisor).views)
     assert not DataFolder(data).is_running()
     assert supervisor.redis is not None
     assert supervisor.redis.process.returncode == 0

@@ -24,6 +24,10 @@ def _stats(*, gaps_us: list[int], ticks_us: list[int], **values: Any) -> ShardSt
     return stats
 
 
+def _finding(kind: str, *, age_ms: int = 2_000, resolved_us: int | None = 1) -> dict[str, Any]:
+    return {"kind": kind, "age_ms": age_ms, "since_us": 0, "resolved_us": resolved_us}
+
+
 def _run(**changes: Any) -> Run:
     run = Run(
         config=FleetConfig(name="arena"),
@@ -82,10 +86,9 @@ def test_figures() -> None:
         ({"entities": {**ENTITIES, "doubled": 1}}, "1 entities have two owners"),
         ({"entities": {**ENTITIES, "expected": 49}}, "50 entities were spawned and not despawned"),
         ({"transfers_left": 3}, "3 transfers are left"),
-        ({"verdicts": [{"kind": "CLEAR_DUE"}]}, "CLEAR_DUE 1 times"),
-        ({"verdicts": [{"kind": "LIMBO"}]}, "LIMBO 1 times"),
-        ({"verdicts": [{"kind": "STALLED_TRANSFER"}]}, "STALLED_TRANSFER 1 times"),
-        ({"verdicts": [{"kind": "DUAL_AUTHORITY"}] * 4}, "DUAL_AUTHORITY 4 times"),
+        ({"verdicts": [_finding("LIMBO", resolved_us=None)]}, "LIMBO stood too long, 1 times"),
+        ({"verdicts": [_finding("STALLED_TRANSFER", age_ms=3_501)]}, "STALLED_TRANSFER stood too long, 1 times"),
+        ({"verdicts": [_finding("DUAL_AUTHORITY", age_ms=9_999)] * 4}, "DUAL_AUTHORITY stood too long, 4 times"),
         ({"stats": {}}, "no handoff was measured"),
         ({"troubles": ("arena-2 had to be killed",)}, "arena-2 had to be killed"),
     ],
@@ -102,6 +105,14 @@ def test_what_breaks_a_run(changes: dict[str, Any], said: str) -> None:
 def test_what_the_shards_saw_breaks_a_run(field: str, value: float) -> None:
     run = _run(stats={("arena-0", 7): _stats(gaps_us=[1], ticks_us=[1], **{field: value})})
     assert len(faults(run, build(run))) == 1
+
+
+def test_a_finding_that_ended_in_time_is_told_and_breaks_nothing() -> None:
+    run = _run(verdicts=[_finding("STALLED_TRANSFER"), _finding("LIMBO")])
+    report = build(run)
+    assert [verdict["kind"] for verdict in report["verdicts"]] == ["STALLED_TRANSFER", "LIMBO"]
+    assert faults(run, report) == []
+    assert "watchdog     LIMBO 1  STALLED_TRANSFER 1" in to_text(report, fleet="arena", faults=[])
 
 
 def test_an_inexact_simulation_may_differ() -> None:

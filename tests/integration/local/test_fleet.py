@@ -1,0 +1,174 @@
+"""``shardfleet local`` as a person uses it: real shards, the embedded Valkey, the orbit example."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "shardfleet_operator.cli", "local")
+ORBIT = Path(__file__).parents[3] / "examples" / "orbit.yaml"
+REPORT_KEYS = {
+    "shards", "seconds", "settings", "entities", "handoffs", "gap_ms", "overlap_ticks", "continuity_error_max",
+    "final_state_used", "fast_forwarded", "redis", "tick_ms", "ticks_skipped", "transfers_left", "verdicts",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sf-e2e-", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts ``local up`` on the folder's ``data``; what still runs at the end is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [*COMMAND, "up", "-f", str(ORBIT), "--data", str(folder / "data"), "--report", "json", *arguments]
+        with (folder / f"stderr-{len(started)}").open("w") as stderr:
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _local(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, name, "--data", str(folder / "data"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    done = _local("status", folder, "--json")
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+
+def _wait(what: str, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.1)
+
+
+def _runs(folder: Path) -> bool:
+    status = _status(folder)
+    return bool(status.get("running")) and [line["state"] for line in status.get("shards", [])] == ["active"] * 4
+
+
+def _check_report(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+    """The one JSON object on stdout, of a run in which nothing went wrong."""
+    stdout, _ = process.communicate(timeout=40)
+    report: dict[str, Any] = json.loads(stdout)
+    assert set(report) == REPORT_KEYS
+    assert process.returncode == 0, [path.read_text() for path in sorted(folder.glob("stderr-*"))]
+    assert report["entities"] == {
+        "expected": 50, "owned": 50, "passing": 0, "frozen": 0, "missing": 0, "doubled": 0
+    }  # fmt: skip
+    assert report["handoffs"]["completed"] > 0
+    assert (report["overlap_ticks"], report["continuity_error_max"], report["transfers_left"]) == (0, 0.0, 0)
+    assert report["gap_ms"]["max"] is not None
+    return report
+
+
+def _pids(folder: Path) -> dict[str, int]:
+    stored = json.loads((folder / "data" / "processes.json").read_text())["processes"]
+    return {one["process"]["shard"]: one["pid"] for one in stored}
+
+
+def test_a_shard_is_killed_and_the_fleet_loses_nothing(folder: Path, up: Callable[..., subprocess.Popen[str]]) -> None:
+    process = up("--trace", str(folder / "trace"))
+    _wait("all shards active", lambda: _runs(folder))
+    text = _local("status", folder)
+    assert text.stdout.splitlines()[1].split()[:3] == ["SHARD", "CELLS", "STATE"]
+    assert "\x1b" not in text.stdout
+    before = _pids(folder)
+    os.kill(before["arena-2"], signal.SIGKILL)
+    _wait("arena-2 has another process", lambda: _pids(folder)["arena-2"] != before["arena-2"])
+    _wait("all shards active again", lambda: _runs(folder))
+    down = _local("down", folder)
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert down.stdout.splitlines()[-1].startswith("OK ")
+    report = _check_report(process, folder)
+    assert report["seconds"] > 1
+    handoffs = report["handoffs"]
+    assert handoffs["started"] == handoffs["completed"] + handoffs["canceled"] + handoffs["rejected"]
+    assert len(list((folder / "trace").glob("*.trace"))) == 5, "one for each epoch"
+    checked = subprocess.run(
+        [*COMMAND[:-1], "check", str(folder / "trace")], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    idle = _local("status", folder)
+    assert idle.stdout.startswith("arena does not run")
+
+
+def test_a_killed_supervisor_takes_all_along_and_the_world_goes_on(
+    folder: Path, up: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = up()
+    _wait("all shards active", lambda: _runs(folder))
+    pids = _pids(folder)
+    process.kill()
+    process.wait()
+    _wait("its shards have ended", lambda: not any(_is_alive(pid) for pid in pids.values()), 5.0)
+    assert _status(folder) == {"fleet": "arena", "running": False, "last_report": None}
+    assert _local("down", folder).returncode == 2
+
+    resumed = up("--duration", "3")
+    report = _check_report(resumed, folder)
+    assert report["seconds"] == pytest.approx(3.0, abs=1.0)
+
+    settled = up()
+    _wait("all shards active", lambda: _runs(folder))
+    settled.send_signal(signal.SIGINT)
+    settled.communicate(timeout=40)
+    assert (folder / "data" / "report.json").exists()
+    assert not any(_is_alive(pid) for pid in _pids(folder).values())
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("up", "-f", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (("up", "-f", str(ORBIT), "--redis", "redis://127.0.0.1:1"), "no answer from Redis at 127.0.0.1:1"),
+        (("up", "-f", str(ORBIT), "--redis", "http://x"), "the Redis URL cannot be read"),
+        (("up", "-f", str(ORBIT), "--duration", "-1"), "--duration"),
+        (("up", "-f", str(ORBIT), "--report", "xml"), "--report"),
+        (("status", "--data", "nowhere"), "nowhere: not a fleet's data folder"),
+        (("down",), "no fleet under .shardfleet"),
+    ],
+)
+def test_wrong_use_is_one_line_and_code_2(folder: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=40, check=False, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("name", ["up", "status", "down"])
+def test_help_has_an_example(name: str) -> None:
+    done = subprocess.run([*COMMAND, name, "--help"], capture_output=True, text=True, timeout=40, check=True)
+    assert "Example:" in done.stdout
+    assert f"shardfleet local {name}" in done.stdout

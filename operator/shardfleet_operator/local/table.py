@@ -94,13 +94,15 @@ def to_line(view: FleetView, seconds: float) -> str:
 
 
 def to_table(view: FleetView, title: str = "") -> Table:
-    """One row a shard; numbers to the right."""
+    """One row a shard; numbers to the right, gap and tick in milliseconds."""
     table = Table(
         title=title or None, title_justify="left", title_style="", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
-    for heading in ("SHARD", "CELLS", "STATE"):
+    table.add_column("SHARD", no_wrap=True, min_width=max((len(line.shard) for line in view.shards), default=5))
+    for heading in ("CELLS", "STATE"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("ENTITIES", "OPEN", "GAP P99", "TICK P50", "TICK P99", "SKIPPED", "RESTARTS"):
+    # Narrow enough for a terminal of 80 columns.
+    for heading in ("ENTITIES", "OPEN", "GAP P99", "TICK P99", "SKIPPED", "RESTARTS"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line in view.shards:
         table.add_row(*_cells(line))
@@ -131,7 +133,6 @@ def _cells(line: ShardLine) -> list[Text | str]:
         f"{line.entities:,}",
         f"{line.transfers_open:,}",
         ms(line.gap_p99_ms),
-        ms(line.tick_p50_ms),
         ms(line.tick_p99_ms),
         f"{line.ticks_skipped:,}",
         f"{line.restarts:,}",

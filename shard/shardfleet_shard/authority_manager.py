@@ -246,10 +246,10 @@ class ServerAuthorityManager:
         if self._trace is None and self._open_trace is not None:
             self._trace = self._open_trace(self.runtime.context.epoch, self.runtime.context.origin_tick)
         if self._trace is not None:
+            if events:  # first: a tick without the adoption before it would look like a stranger's
+                self._trace.write_events(events)
             for tick in ticks:
                 self._trace.write(tick)
-            if events:
-                self._trace.write_events(events)
 
     # --- what comes in ------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from .core.election import OwnershipElection
 from .core.frames import Answer, Final, Frame, Nudge, Offer
 from .core.journal_reader import JournalReader
 from .core.lease import Lease
+from .core.ledger import entry_rows
 from .core.mailbox import TransferMailbox
 from .core.manifest import PASSING
 from .core.membership import Membership
@@ -345,6 +346,17 @@ class ServerAuthorityRuntime:
         for key in rebuilt.done:
             journal.apply(key)
         first_tick = context.current_tick if recovered.resigned else rebuilt.manifest_tick + 1
+        context.event(
+            "adopt",
+            context.current_tick,
+            rebuilt.rows.id,
+            rebuilt.rows.version,
+            origin="manifest",
+            state_tick=rebuilt.manifest_tick,
+        )
+        for entry in rebuilt.entries:
+            if entry.kind is EntryKind.DESPAWN:  # its process may have died before it could say so
+                context.event("despawn", context.current_tick, *entry_rows(entry))
         try:
             context.tracker.add(context.catch_up(rebuilt.rows, first_tick, context.current_tick - 1))
         except SimulationError as error:

@@ -211,7 +211,14 @@ class OutgoingTransfers:
         context = self.context
         gone: Columns = context.tracker.release([outgoing.id.sequence])
         context.stats.handed_over_out += len(gone)
-        context.event("release", outgoing.switch_tick, gone.id, gone.version, transfer=str(outgoing.id))
+        context.event(
+            "release",
+            outgoing.switch_tick,
+            gone.id,
+            gone.version,
+            transfer=str(outgoing.id),
+            target=outgoing.target,
+        )
         context.journal.apply((EntryKind.OUT, outgoing.id))
         self._request(outgoing, Released)
 

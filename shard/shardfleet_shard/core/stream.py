@@ -75,7 +75,9 @@ class EntityStream:
         context = self.context
         through = context.current_tick - context.origin_tick + LEAD_TICKS
         self._asked_through = max(self._asked_through, self.arrivals_through)
-        for tick in range(self._asked_through + 1, min(through, self._asked_through + MAX_TICKS_PER_ARRIVE) + 1):
+        # Rows that wait for their answer keep their own tick: nothing later may be added to them.
+        until = self._asked_through if self._collected else min(through, self._asked_through + MAX_TICKS_PER_ARRIVE)
+        for tick in range(self._asked_through + 1, until + 1):
             try:
                 rows = context.simulation.arrivals(tick)
             except Exception as error:

@@ -1,4 +1,4 @@
-"""The trace of a simulated run proves what the simulation's own judge saw: the checker reads files, and nothing else."""
+"""The trace of a simulated run proves what its own judge saw: the checker reads files, and nothing else."""
 
 from pathlib import Path
 from typing import Any

@@ -336,8 +336,10 @@ class IncomingTransfers:
         context.stats.overlap_ticks += max(0, final_tick + 1 - batch.tick) * len(final)
         expected = final.copy()
         context.step(expected, batch.tick)
-        error = float(np.abs(expected.position - batch.rows.position).max(initial=0.0))
-        context.stats.continuity_error_max = max(context.stats.continuity_error_max, error)
+        for name, column in expected.arrays.items():
+            if name not in ("id", "version"):
+                error = float(np.abs(column.astype(float) - batch.rows[name].astype(float)).max(initial=0.0))
+                context.stats.continuity_error_max = max(context.stats.continuity_error_max, error)
         context.stats.continuity_checked += len(expected)
         gap_us = batch.unix_us - final_unix_us - round(context.grid.duration_us)
         context.stats.gap_us.add(gap_us, len(expected))

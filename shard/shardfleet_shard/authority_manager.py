@@ -132,6 +132,7 @@ class ServerAuthorityManager:
         self._next_tick = 0
         self._tick_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
+        self._following: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._lanes = {
             "lease": RequestLane(store.execute, self._deliver, pipelines=1),
@@ -141,15 +142,19 @@ class ServerAuthorityManager:
 
     # --- life ---------------------------------------------------------------------------------------------------
 
-    async def run(self) -> int:
-        """Ticks until the end. Returns the process' exit code. Raises what broke an invariant."""
+    def start(self) -> None:
+        """Begins to tick and to follow the fleet; inside a running loop."""
         self._next_tick = self.runtime.context.grid.at(self.clock.now_unix_us()) + 1
         self._schedule_tick()
-        follow = asyncio.create_task(self._follow_peers())
+        self._following = asyncio.create_task(self._follow_peers())
+
+    async def run(self) -> int:
+        """From start to stop. Returns the process' exit code. Raises what broke an invariant."""
+        self.start()
         try:
             await self.ended.wait()
         finally:
-            await self._stop(follow)
+            await self.stop()
         if self._failure is not None:
             raise self._failure
         if self.runtime.exit_reason:
@@ -160,13 +165,16 @@ class ServerAuthorityManager:
         """Ends in order: open transfers finish, last manifest, RESIGN."""
         self.runtime.settle()
 
-    async def _stop(self, follow: asyncio.Task[None]) -> None:
+    async def stop(self) -> None:
+        """Ends at once, as a crash would, but tidily: what Redis and the peers were told is all that counts."""
+        self.ended.set()
         for timer in (self._tick_timer, self._deadline_timer):
             if timer is not None:
                 timer.cancel()
-        follow.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await follow
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
         for lane in self._lanes.values():
             await lane.close()
         await self.links.close()

@@ -31,7 +31,7 @@ SCENARIOS = (
     Scenario(name="ticks-1k", measure=partial(scenarios.ticks, entities=1_000, label="1k"), in_quick=False),
     Scenario(name="ticks-10k", measure=partial(scenarios.ticks, entities=10_000, label="10k")),
     Scenario(name="ticks-100k", measure=partial(scenarios.ticks, entities=100_000, label="100k")),
-    Scenario(name="idle", measure=scenarios.idle, in_quick=False),
+    Scenario(name="idle", measure=scenarios.idle),
 )
 
 
@@ -67,7 +67,13 @@ def main(arguments: list[str] | None = None) -> int:
             seconds = time.monotonic() - started_s
             print(f"{scenario.name}, run {run} of {runs}: {outcome} in {seconds:.1f} s", file=sys.stderr, flush=True)
 
-    settings = {"runs": runs, "quick": options.quick, **asdict(scale), **scenarios.FLEET_SETTINGS}
+    settings = {
+        "runs": runs,
+        "quick": options.quick,
+        **asdict(scale),
+        "load_offered_per_second": round(scale.load_offered_per_second),
+        **scenarios.FLEET_SETTINGS,
+    }
     figures.write(
         options.out,
         machine=processes.machine(),

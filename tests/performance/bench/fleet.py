@@ -153,6 +153,8 @@ class Fleet:
             raise BenchmarkError(f"{self.name} ended with code {code} and no report; {self._last_words()}") from None
         if not isinstance(report, dict):
             raise BenchmarkError(f"{self.name}: the report is not an object")
+        if code != 0:  # its figures count all the same; what broke is among them
+            print(f"{self.name} ended with code {code}: {self._last_words()}", file=sys.stderr, flush=True)
         return report
 
     def _connect(self) -> Observer | None:

@@ -56,13 +56,14 @@ class Observer:
         return dict(self._client.info(section))
 
     def owned_since(self, unix_us: int) -> int:
-        """Entities that a shard holds, not frozen, by a manifest later than ``unix_us`` and the journal after it."""
+        """Entities, not frozen, that an active shard holds by a manifest later than ``unix_us`` and its journal."""
         ids: list[U64] = [np.zeros(0, np.uint64)]
         for shard in self.members():
             record = self._record(shard)
-            if not record.header or json.loads(record.header)["unix_us"] <= unix_us:
+            header = json.loads(record.header or "{}")
+            if not header or header["unix_us"] <= unix_us or header["stats"]["state"] != "active":
                 continue
-            manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
+            manifest = AuthorityManifest.from_chunks(header, record.chunks)
             moving = manifest.rows.take(manifest.states != FROZEN)
             ids.append(holdings(ShardEvidence(shard, moving.id, moving.version, record.entries))[0])
         return len(np.unique(np.concatenate(ids)))

@@ -23,22 +23,29 @@ RECORDS_PER_SLICE = 6_000_000
 
 
 def check_directory(
-    path: Path | str, *, bound_ticks: int | None = None, records_per_slice: int = RECORDS_PER_SLICE
+    path: Path | str,
+    *,
+    bound_s: float = DEFAULT_BOUND_S,
+    bound_ticks: int | None = None,
+    records_per_slice: int = RECORDS_PER_SLICE,
 ) -> CheckReport:
     """Proves A1, A2, A4 and A5 from the traces in ``path``, or says where they do not hold.
 
     Args:
-        bound_ticks: how long an entity may go unsimulated; left out, 5 s of ticks.
+        bound_s: how long an entity may go unsimulated, seconds of ticks.
+        bound_ticks: the same in ticks, instead of ``bound_s``.
         records_per_slice: entities are taken in slices of about so many records, to bound the memory.
     Raises:
-        UsageError: no such directory, no trace in it, or a bound below 1.
+        UsageError: no such directory, no trace in it, or a bound that is not above 0.
     """
     directory = Path(path)
+    if not bound_s > 0:
+        raise UsageError(f"bound of {bound_s:g} s: must be above 0")
     if bound_ticks is not None and bound_ticks < 1:
         raise UsageError(f"bound of {bound_ticks} ticks: must be at least 1")
     violations = Violations()
     files = find_files(directory, violations)
-    run = _run(files, bound_ticks, violations)
+    run = _run(files, bound_s, bound_ticks, violations)
     _check_epochs(run, violations)
     events = _all_events(run)
     records = sum(len(file) for file in run.files)
@@ -81,7 +88,7 @@ def check_directory(
     )
 
 
-def _run(files: Sequence[TraceFile], bound_ticks: int | None, violations: Violations) -> Run:
+def _run(files: Sequence[TraceFile], bound_s: float, bound_ticks: int | None, violations: Violations) -> Run:
     """Orders the files by when they began and finds what all rules need of them."""
     began: dict[str, int] = {}
     times: dict[int, tuple[int, int]] = {}
@@ -105,7 +112,7 @@ def _run(files: Sequence[TraceFile], bound_ticks: int | None, violations: Violat
     return Run(
         files=files,
         tick_us=step_us,
-        bound_ticks=bound_ticks or max(1, round(DEFAULT_BOUND_S * 1_000_000 / step_us)),
+        bound_ticks=bound_ticks or max(1, round(bound_s * 1_000_000 / step_us)),
         ticks=ticks,
         end_tick=max([*(t for t in ended if t is not None), *starts, *ticks[-1:].tolist()], default=0),
         shards=shards,
@@ -158,10 +165,22 @@ def _check_epochs(run: Run, violations: Violations) -> None:
     for target in targets:
         message = f"the trace of {target} is missing: entities were released to it"
         violations.add(Violation(rule="trace", kind="missing-epoch", message=message, shards=(target,)))
-    origins = {int(file.header.get("origin_tick") or 0) for file in run.files} - {0}
-    if len(origins) > 1:
-        message = f"files of different worlds (origin_tick {sorted(origins)}); use one folder a world"
-        violations.add(Violation(rule="trace", kind="worlds", message=message))
+    _check_worlds(run, violations)
+
+
+def _check_worlds(run: Run, violations: Violations) -> None:
+    """One world a folder. Where it rested its tick 0 moved up, and by then every process of before had ended."""
+    numbers = [number for number, file in enumerate(run.files) if len(file) and file.header.get("origin_tick")]
+    origin = {number: int(run.files[number].header["origin_tick"]) for number in numbers}
+    for later in sorted(set(origin.values()))[1:]:
+        last = max((n for n in numbers if origin[n] < later), key=lambda n: int(run.last_unix_us[n]))
+        first = min((n for n in numbers if origin[n] == later), key=lambda n: int(run.first_unix_us[n]))
+        if run.last_unix_us[last] >= run.first_unix_us[first]:
+            message = (
+                f"files of different worlds: {run.files[last].stem} (origin_tick {origin[last]}) went on when "
+                f"{run.files[first].stem} (origin_tick {later}) had begun; use one folder a world"
+            )
+            violations.add(Violation(rule="trace", kind="worlds", message=message))
 
 
 def _all_events(run: Run) -> EventTable:

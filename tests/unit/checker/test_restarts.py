@@ -161,26 +161,77 @@ def test_a_source_that_died_before_the_switch_proves_nothing_about_an_offer(orig
         assert report.counts == {"A4 handoff-state": 1}
 
 
-def test_a_rest_between_an_orderly_end_and_the_next_start_is_no_hole(tmp_path: Path) -> None:
+def resumed_world(*, ended: bool, first_tick: int = 5000, caught_up: int = 20) -> World:
+    """The small world, which rests (or dies) after tick 159 and goes on with its tick 0 moved up."""
     world = small_world()
-    for shard, epoch in (("a", 11), ("b", 12)):
-        old = world.files[shard, epoch]
-        new = world.recover(old, epoch + 10, 5000, manifest_tick=159)
-        new.records.clear()
-        new.events[0]["tick"] = 5000
+    old_files = list(world.files.values())
+    for old in old_files:
+        if not ended:
+            old.events = [event for event in old.events if event["kind"] != "epoch_end"]
         old.alive = False
-    for entity in world.entities.values():
-        entity.state, entity.history = next(
-            (r.state_out, [(159, r.state_out)]) for _, r in world.records() if (r.entity, r.tick) == (entity.id, 159)
-        )
-    for tick in range(5000, 5030):
-        world.step(tick)
-    world.end(5029)
+        new = world.start(old.shard, old.epoch + 10, first_tick, previous=old.epoch)
+        new.header["origin_tick"] += first_tick - 160
+        for entity in world.entities.values():
+            if entity.owner is old:
+                entity.owner = new
+                new.event(
+                    "adopt", first_tick + caught_up, entity.id, entity.version, **{"from": "manifest"}, state_tick=159
+                )
+    for tick in range(first_tick, first_tick + 60):
+        for entity in world.entities.values():
+            world._simulate(entity, tick, max(tick, first_tick + caught_up))
+    world.end(first_tick + 59)
+    return world
+
+
+def test_a_rest_between_an_orderly_end_and_the_next_start_is_no_hole(tmp_path: Path) -> None:
+    world = resumed_world(ended=True)
     report = check(world, tmp_path)
     assert report.ok, report.to_text()
+    assert report.longest_hole_ticks == 0
     lost = world.files["a", 21]
     lost.records = [r for r in lost.records if r.entity != 2]
     assert check(world, tmp_path).counts == {"A2 lost": 1}
+
+
+def test_a_world_that_rested_goes_on_from_the_state_in_which_it_was_left(tmp_path: Path) -> None:
+    world = resumed_world(ended=True)
+    next(r for r in world.files["a", 21].records if r.entity == 2).state_in += 1
+    assert check(world, tmp_path).counts == {"A4 recovery-state": 1}
+
+
+def test_a_world_that_was_killed_has_a_hole_as_long_as_it_was_away(tmp_path: Path) -> None:
+    world = resumed_world(ended=False, first_tick=300)
+    report = check(world, tmp_path)
+    assert report.counts == {"A2 hole": 3}
+    assert report.longest_hole_ticks == 140
+    assert check(world, tmp_path, bound_ticks=140).ok
+    assert not check_directory(tmp_path, bound_s=6.9).ok
+    assert check_directory(tmp_path, bound_s=7.0).ok
+
+
+def test_a_world_may_rest_again_and_again(tmp_path: Path) -> None:
+    world = resumed_world(ended=True)
+    for old in [file for file in world.files.values() if file.alive]:
+        old.alive = False
+        new = world.start(old.shard, old.epoch + 10, 9000, previous=old.epoch)
+        new.header["origin_tick"] = old.header["origin_tick"] + 9000 - 5060
+        for entity in world.entities.values():
+            if entity.owner is old:
+                entity.owner = new
+                new.event("adopt", 9000, entity.id, entity.version, **{"from": "manifest"}, state_tick=5059)
+    for tick in range(9000, 9030):
+        world.step(tick)
+    report = check(world, tmp_path)
+    assert report.ok, report.to_text()
+
+
+@pytest.mark.parametrize("moved_by", [1, -1])
+def test_the_origin_does_not_move_while_a_process_of_before_lives(tmp_path: Path, moved_by: int) -> None:
+    """Also not down: the later world tick would come first."""
+    world = resumed_world(ended=True)
+    world.files["a", 21].header["origin_tick"] += moved_by
+    assert check(world, tmp_path).counts == {"trace worlds": 1}
 
 
 def test_a_world_that_was_there_before_the_trace_needs_no_spawn(tmp_path: Path) -> None:

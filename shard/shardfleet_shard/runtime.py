@@ -358,7 +358,10 @@ class ServerAuthorityRuntime:
             if entry.kind is EntryKind.DESPAWN:  # its process may have died before it could say so
                 context.event("despawn", context.current_tick, *entry_rows(entry))
         try:
-            context.tracker.add(context.catch_up(rebuilt.rows, first_tick, context.current_tick - 1))
+            rows = context.catch_up(rebuilt.rows, first_tick, context.current_tick - 1)
+            # When each of them came went with the former process: no later than this.
+            context.tracker.add(rows, since_tick=rebuilt.manifest_tick + 1)
+            context.tracker.recovered_tick = rebuilt.manifest_tick + 1
         except SimulationError as error:
             self._end(EXIT_SIMULATION, f"while catching up: {error}")
             return

@@ -105,4 +105,6 @@ class ShardService:
             epoch=context.epoch,
             rows=tracker.rows.take(mask),
             states=tracker.states[mask],
+            since_tick=tracker.since_tick[mask],
+            recovered_tick=tracker.recovered_tick,
         )

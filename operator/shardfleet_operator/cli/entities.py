@@ -28,7 +28,8 @@ def entity(
 ) -> None:
     """Show who owns an entity, since when, and where it is.
 
-    Reads every shard's manifest and journal; asks no shard. Position and columns are as of the tick that is shown.
+    Reads every shard's manifest and journal, and asks the owner since when it has it: "or before" where the owner has
+    started anew since. Position and columns are as of the tick that is shown.
 
     \b
     Example:
@@ -36,6 +37,8 @@ def entity(
       shardfleet entity 17 --redis redis://127.0.0.1:6379/0 --fleet arena --json
     """
     import asyncio
+
+    from shardfleet_shard.system_clock import SystemClock
 
     from .entity_search import print_whereabouts, search
     from .fleet import locate, opened
@@ -47,7 +50,7 @@ def entity(
         if as_json:
             print_json(found)
         else:
-            print_whereabouts(found)
+            print_whereabouts(found, now_us=SystemClock().now_unix_us())
 
     asyncio.run(run())
 

@@ -1,4 +1,6 @@
-"""Finding one entity in what the shards have published: the ledger says whose it is, the owner's rows say where."""
+"""Finding one entity: the ledger of what is in Redis says whose it is, the owner's rows say where, and the owner itself
+says since when, for a journal forgets what the next manifest contains.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,25 @@ from shardfleet_shard.core.columns import Columns, Schema
 from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold
 from shardfleet_shard.core.ledger import evidence_of as evidence_of_record
 from shardfleet_shard.core.manifest import STATE_NAMES, AuthorityManifest, schema_from_header
-from shardfleet_shard.core.requests import EntryKind, FleetRecords, JournalEntry, ReadFleet, ShardRecord
-from shardfleet_shard.errors import StoreUnavailable, UsageError
+from shardfleet_shard.core.requests import (
+    EntryKind,
+    FleetRecords,
+    JournalEntry,
+    Observe,
+    Observed,
+    ReadFleet,
+    ShardRecord,
+)
+from shardfleet_shard.core.ticks import TickGrid
+from shardfleet_shard.errors import ShardfleetError, StoreUnavailable, UsageError
+from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.redis_store import RedisStore
 
+from .output import age
 from .watching import row_values
 
+OWNER_DEADLINE_S = 2.0
+"""Who runs answers at once; who waits wants the rest."""
 INCOMING = "incoming"
 """Accepted and not published by its owner yet; beside the states of a manifest."""
 
@@ -40,10 +55,32 @@ async def search(store: RedisStore, entity: int) -> dict[str, Any]:
         UsageError: no shard ever had it, as far as Redis remembers.
         StoreUnavailable: no answer.
     """
-    (reply,) = await store.execute([ReadFleet()])
-    if not isinstance(reply, FleetRecords):
+    reply, observed = await store.execute([ReadFleet(), Observe()])
+    if not isinstance(reply, FleetRecords) or not isinstance(observed, Observed):
         raise StoreUnavailable(f"no answer from Redis at {store.address}: {store.last_error}")
-    return whereabouts(reply.records, entity)
+    found = whereabouts(reply.records, entity)
+    owner = next((member for member in observed.members if member.living and member.shard == found["owner"]), None)
+    if owner is not None and owner.address:
+        found |= await _since(owner.address, entity, found["version"])
+    return found
+
+
+async def _since(address: str, entity: int, version: int) -> dict[str, Any]:
+    """What the owner says; empty where it does not answer, or has not taken up this version (or has it no more)."""
+    try:
+        async with ShardClient(address, deadline_s=OWNER_DEADLINE_S) as client:
+            view = await client.get(entity)
+            if view.rows.version.tolist() != [version] or not view.since_tick[0]:
+                return {}
+            grid = TickGrid(int((await client.inspect("config"))["tick_rate"]))
+    except ShardfleetError:
+        return {}  # what Redis knows is the answer then
+    tick = int(view.since_tick[0])
+    return {
+        "since_tick": tick,
+        "since_unix_ms": grid.start_us(tick) // 1000,
+        "since_exact": tick != view.recovered_tick,
+    }
 
 
 def whereabouts(records: Sequence[ShardRecord], entity: int) -> dict[str, Any]:
@@ -67,6 +104,7 @@ def whereabouts(records: Sequence[ShardRecord], entity: int) -> dict[str, Any]:
         "state": sighting.state,
         "since_tick": arrival["tick"] if arrival else None,
         "since_unix_ms": arrival["unix_ms"] if arrival else None,
+        "since_exact": True if arrival else None,
         "as_of_tick": sighting.tick,
         "as_of_unix_us": sighting.unix_us,
         "contested": bool(np.isin(np.uint64(entity), ledger.doubled)),
@@ -124,17 +162,16 @@ def _any_schema(records: Sequence[ShardRecord]) -> Schema | None:
     return schema_from_header(json.loads(header)["schema"]) if header else None
 
 
-def print_whereabouts(found: dict[str, Any]) -> None:
+def print_whereabouts(found: dict[str, Any], *, now_us: int) -> None:
     """The same for a person."""
     if not found["alive"]:
         print(f"entity {found['entity']}  despawned at version {found['version']}")
         return
-    lines = [("owner", found["owner"]), ("version", found["version"]), ("state", found["state"])]
-    if found["since_unix_ms"] is not None:
-        lines.append(("since", f"tick {found['since_tick']} (written {_time(found['since_unix_ms'] * 1000)})"))
-    elif found["as_of_unix_us"] is not None:
-        # The journal is trimmed through what the manifest contains, so the handoff lies before the manifest.
-        lines.append(("since", f"before {_time(found['as_of_unix_us'])}"))
+    print(
+        f"entity {found['entity']}  owned by {found['owner']} {_since_words(found, now_us)}, "
+        f"version {found['version']}, {found['state']}"
+    )
+    lines = []
     if "position" in found:
         lines.append(("position", ", ".join(f"{value:g}" for value in found["position"])))
         lines.append(("velocity", ", ".join(f"{value:g}" for value in found["velocity"])))
@@ -142,10 +179,25 @@ def print_whereabouts(found: dict[str, Any]) -> None:
         lines.append(("as of", f"tick {found['as_of_tick']}"))
     if found["contested"]:
         lines.append(("warning", "two shards claim it at this version"))
-    print(f"entity {found['entity']}")
     for name, value in lines:
         print(f"  {name:<10}{value}")
 
 
-def _time(unix_us: int) -> str:
-    return datetime.fromtimestamp(unix_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+def _since_words(found: dict[str, Any], now_us: int) -> str:
+    if found["since_unix_ms"] is not None:
+        since_us = found["since_unix_ms"] * 1000
+        # A shard that started anew knows only what it recovered: the entity was its own then, and maybe long before.
+        before = "" if found["since_exact"] else "or before "
+        ago = f"{age(now_us - since_us)} ago" if since_us <= now_us else f"in {age(since_us - now_us)}"
+        return f"since {_time(since_us, now_us)} {before}({ago})"
+    if found["as_of_unix_us"] is not None:
+        # The journal is trimmed through what the manifest contains, so the handoff lies before the manifest.
+        return f"since before {_time(found['as_of_unix_us'], now_us)}"
+    return "since an unknown time"
+
+
+def _time(unix_us: int, now_us: int) -> str:
+    """UTC; without the date where that is today's."""
+    moment, now = (datetime.fromtimestamp(us / 1_000_000, UTC) for us in (unix_us, now_us))
+    form = "%H:%M:%S.%f" if moment.date() == now.date() else "%Y-%m-%dT%H:%M:%S.%f"
+    return moment.strftime(form)[:-3] + "Z"

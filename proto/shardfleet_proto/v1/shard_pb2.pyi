@@ -92,7 +92,7 @@ class Schema(_message.Message):
     def __init__(self, dimensions: _Optional[int] = ..., extra: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
 
 class Rows(_message.Message):
-    __slots__ = ("tick", "unix_us", "shard", "epoch", "schema", "count", "columns", "states", "part", "parts")
+    __slots__ = ("tick", "unix_us", "shard", "epoch", "schema", "count", "columns", "states", "part", "parts", "since_tick", "recovered_tick")
     TICK_FIELD_NUMBER: _ClassVar[int]
     UNIX_US_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,8 @@ class Rows(_message.Message):
     STATES_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_TICK_FIELD_NUMBER: _ClassVar[int]
+    RECOVERED_TICK_FIELD_NUMBER: _ClassVar[int]
     tick: int
     unix_us: int
     shard: str
@@ -113,7 +115,9 @@ class Rows(_message.Message):
     states: bytes
     part: int
     parts: int
-    def __init__(self, tick: _Optional[int] = ..., unix_us: _Optional[int] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., count: _Optional[int] = ..., columns: _Optional[bytes] = ..., states: _Optional[bytes] = ..., part: _Optional[int] = ..., parts: _Optional[int] = ...) -> None: ...
+    since_tick: bytes
+    recovered_tick: int
+    def __init__(self, tick: _Optional[int] = ..., unix_us: _Optional[int] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., count: _Optional[int] = ..., columns: _Optional[bytes] = ..., states: _Optional[bytes] = ..., part: _Optional[int] = ..., parts: _Optional[int] = ..., since_tick: _Optional[bytes] = ..., recovered_tick: _Optional[int] = ...) -> None: ...
 
 class InspectRequest(_message.Message):
     __slots__ = ("section",)

@@ -1,7 +1,8 @@
 """EntityAuthorityTracker: the rows of this shard and what it may do with each.
 
-It owns the two row buffers and three columns of its own beside them: the state, the outgoing transfer by which a
-row is leaving, and the tick before which no new transfer of the row is begun. It knows nothing of peers or Redis.
+It owns the two row buffers and four columns of its own beside them: the state, the tick since which a row is here, the
+outgoing transfer by which it is leaving, and the tick before which no new transfer of it is begun. It knows nothing of
+peers or Redis.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ NEVER = np.iinfo(np.int64).max
 
 
 class EntityAuthorityTracker:
-    """Rows by authority. ``rows`` (n) runs parallel to ``states``, ``transfers`` and ``not_before_tick``."""
+    """Rows by authority. ``rows`` (n) runs parallel to ``states``, ``since_tick``, ``transfers`` and
+    ``not_before_tick``."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.rows = schema.empty()
         self._back = schema.empty()
         self.states: NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self.since_tick: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Since when the row is this shard's; what ``recovered_tick`` says of some of them is a bound."""
+        self.recovered_tick = 0
+        """Rows with this ``since_tick`` were here before this process: since then, or longer. 0: none were."""
         self.transfers: NDArray[np.int64] = np.zeros(0, np.int64)
         """Sequence of the outgoing transfer; 0: none."""
         self.not_before_tick: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -37,8 +43,9 @@ class EntityAuthorityTracker:
 
     # --- rows come and go ---------------------------------------------------------------------------------------
 
-    def add(self, rows: Columns) -> slice:
-        """Appends ``rows`` as authoritative; none of their ids may be here. Returns where they stand."""
+    def add(self, rows: Columns, *, since_tick: int) -> slice:
+        """Appends ``rows`` as authoritative from ``since_tick`` on; none of their ids may be here. Returns where they
+        stand."""
         ids = rows.id.tolist()
         if not self.ids.isdisjoint(ids):
             raise InvariantError(f"entity {min(self.ids.intersection(ids))} is here already")
@@ -46,6 +53,7 @@ class EntityAuthorityTracker:
         self.ids.update(ids)
         self.rows = Columns.concat(self.schema, [self.rows, rows])
         self.states = np.concatenate([self.states, np.full(count, AUTHORITATIVE, np.uint8)])
+        self.since_tick = np.concatenate([self.since_tick, np.full(count, since_tick, np.int64)])
         self.transfers = np.concatenate([self.transfers, np.zeros(count, np.int64)])
         self.not_before_tick = np.concatenate([self.not_before_tick, np.zeros(count, np.int64)])
         return slice(start, start + count)
@@ -57,7 +65,7 @@ class EntityAuthorityTracker:
         self.ids.difference_update(gone.id.tolist())
         self.rows = self.rows.take(keep)
         self.states, self.transfers = self.states[keep], self.transfers[keep]
-        self.not_before_tick = self.not_before_tick[keep]
+        self.since_tick, self.not_before_tick = self.since_tick[keep], self.not_before_tick[keep]
         self._count_frozen()
         return gone
 

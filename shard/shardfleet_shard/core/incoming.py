@@ -302,7 +302,7 @@ class IncomingTransfers:
         )
         if incoming.catch_up:
             rows = context.catch_up(rows, incoming.switch_tick, tick - 1)
-        where = context.tracker.add(rows)
+        where = context.tracker.add(rows, since_tick=tick)
         context.stats.handed_over_in += len(rows)
         context.journal.apply((EntryKind.IN, incoming.id))
         if not incoming.catch_up:

@@ -150,7 +150,7 @@ class EntityStream:
                 keep[here] = False
                 rows = rows.take(keep)
             context.event("spawn", entry.tick, rows.id, rows.version)
-            context.tracker.add(context.catch_up(rows, entry.tick, tick - 1))
+            context.tracker.add(context.catch_up(rows, entry.tick, tick - 1), since_tick=entry.tick)
             context.journal.apply(entry.id)
 
 

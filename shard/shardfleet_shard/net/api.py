@@ -22,6 +22,9 @@ class RowsView:
     Attributes:
         unix_us: the shard's clock when the picture was taken.
         states: (n,) uint8: AUTHORITATIVE, PASSING or FROZEN of core/manifest.py.
+        since_tick: (n,) int64: the tick from which the shard has had the row; 0: it does not say.
+        recovered_tick: rows with this ``since_tick`` were the shard's before its process started, for as long or
+            longer; 0: there were none.
     """
 
     tick: int
@@ -30,6 +33,8 @@ class RowsView:
     epoch: int
     rows: Columns
     states: NDArray[np.uint8]
+    since_tick: NDArray[np.int64]
+    recovered_tick: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

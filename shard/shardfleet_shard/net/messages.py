@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from shardfleet_proto.v1 import shard_pb2 as pb
 
 from ..core.columns import Column, Columns, Schema, first_duplicate
@@ -20,6 +21,8 @@ MAX_WATCH_IDS = 65_536
 MAX_PART_BYTES = 4 * 1024 * 1024
 """Rows of one message of a watch; half of what gRPC lets through."""
 MAX_PARTS = 1024
+_BESIDE_BYTES = 1 + 8
+"""A row's state and tick of arrival, beside its columns."""
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
@@ -28,7 +31,7 @@ MAX_PARTS = 1024
 def view_to_messages(view: RowsView) -> Iterator[pb.Rows]:
     """At least one message, also for no rows."""
     schema = _schema_to_pb(view.rows.schema)
-    rows_per_part = max(1, MAX_PART_BYTES // (view.rows.schema.row_size_bytes + 1))
+    rows_per_part = max(1, MAX_PART_BYTES // (view.rows.schema.row_size_bytes + _BESIDE_BYTES))
     parts = max(1, -(-len(view.rows) // rows_per_part))
     for part in range(parts):
         span = slice(part * rows_per_part, (part + 1) * rows_per_part)
@@ -42,6 +45,8 @@ def view_to_messages(view: RowsView) -> Iterator[pb.Rows]:
             count=len(rows),
             columns=rows.pack(),
             states=view.states[span].tobytes(),
+            since_tick=view.since_tick[span].astype("<i8", copy=False).tobytes(),
+            recovered_tick=view.recovered_tick,
             part=part,
             parts=parts,
         )
@@ -53,7 +58,8 @@ class ViewReader:
     def __init__(self) -> None:
         self._schema: tuple[bytes, Schema] | None = None
         self._parts: list[Columns] = []
-        self._states: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        self._states: list[NDArray[np.uint8]] = []
+        self._since: list[NDArray[np.int64]] = []
         self._head: tuple[str, int, int] | None = None
 
     def add(self, message: pb.Rows) -> RowsView | None:
@@ -71,9 +77,15 @@ class ViewReader:
             raise FrameError(f"rows: {error}") from error
         if len(states) != len(rows):
             raise FrameError(f"{len(states)} states for {len(rows)} rows")
+        since = np.zeros(len(rows), np.int64)  # of a shard that does not know the field yet
+        if message.since_tick:
+            if len(message.since_tick) != since.nbytes:
+                raise FrameError(f"{len(message.since_tick)} bytes of since_tick for {len(rows)} rows")
+            since = np.frombuffer(message.since_tick, "<i8")
         self._head = head
         self._parts.append(rows)
         self._states.append(states)
+        self._since.append(since)
         if len(self._parts) < message.parts:
             return None
         view = RowsView(
@@ -83,8 +95,10 @@ class ViewReader:
             epoch=message.epoch,
             rows=rows if message.parts == 1 else Columns.concat(schema, self._parts),
             states=states if message.parts == 1 else np.concatenate(self._states),
+            since_tick=since if message.parts == 1 else np.concatenate(self._since),
+            recovered_tick=message.recovered_tick,
         )
-        self._parts, self._states, self._head = [], [], None
+        self._parts, self._states, self._since, self._head = [], [], [], None
         return view
 
     def _read_schema(self, message: pb.Schema) -> Schema:

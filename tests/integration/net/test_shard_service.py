@@ -33,7 +33,14 @@ class Api:
 
     def view(self, rows: Columns) -> RowsView:
         return RowsView(
-            tick=7, unix_us=9, shard="arena-0", epoch=3, rows=rows, states=(np.arange(len(rows)) % 3).astype(np.uint8)
+            tick=7,
+            unix_us=9,
+            shard="arena-0",
+            epoch=3,
+            rows=rows,
+            states=(np.arange(len(rows)) % 3).astype(np.uint8),
+            since_tick=np.arange(len(rows)) + 2**40,
+            recovered_tick=2**40,
         )
 
     async def spawn(self, rows: Columns) -> None:
@@ -96,6 +103,7 @@ async def test_spawn_get_despawn(served: tuple[Api, ShardServer]) -> None:
             }
         ]
         assert view.states.tolist() == [0]
+        assert (view.since_tick.tolist(), view.recovered_tick) == ([2**40], 2**40)
         assert len((await client.get(6)).rows) == 0
         assert await client.despawn([5, 6]) == [5]
         assert api.rows.id.tolist() == [2**64 - 1]
@@ -157,6 +165,7 @@ async def test_watch_brings_large_pictures_whole_and_ends_with_its_reader(served
             async for view in views:
                 assert view.rows.pack() == api.rows.pack()
                 assert view.states.tolist() == (np.arange(count) % 3).tolist()
+                assert view.since_tick.tolist() == (np.arange(count) + 2**40).tolist()
                 pictures += 1
                 if pictures == 2:
                     break

@@ -24,6 +24,8 @@ from tests.integration.servers import RedisServer, redis_server
 from .world import SCHEMA, SWITCH_TICK, S, T, World, rows, world
 
 _numbers = itertools.count(1)
+SINCE_TICK = 34_000_000_003
+"""0.15 s after 1,700,000,000 s, at 20 ticks a second."""
 
 
 class Shard:
@@ -32,9 +34,19 @@ class Shard:
     def __init__(self, name: str) -> None:
         self.name = name
         self.rows = rows({})
+        self.recovered_tick = 0
 
     def view(self, held: Columns) -> RowsView:
-        return RowsView(tick=7, unix_us=9, shard=self.name, epoch=3, rows=held, states=np.zeros(len(held), np.uint8))
+        return RowsView(
+            tick=7,
+            unix_us=9,
+            shard=self.name,
+            epoch=3,
+            rows=held,
+            states=np.zeros(len(held), np.uint8),
+            since_tick=np.full(len(held), SINCE_TICK),
+            recovered_tick=self.recovered_tick,
+        )
 
     async def spawn(self, new: Columns) -> None:
         if np.isin(new.id, self.rows.id).any():
@@ -55,7 +67,7 @@ class Shard:
             await asyncio.sleep(interval_us / 1e6)
 
     async def inspect(self, section: str) -> Mapping[str, Any]:
-        return {}
+        return {"tick_rate": 20} if section == "config" else {}
 
 
 class Fleet:
@@ -174,7 +186,30 @@ async def test_entity_through_a_handoff(fleet: Fleet) -> None:
     found = await entity()
     assert (found["owner"], found["version"], found["state"], found["journal"]) == (T, 2, "authoritative", [])
     code, output, _ = await fleet.run("entity", "5")
-    assert code == 0 and "owner     arena-1\n" in output and "position  5, -5\n" in output
+    assert code == 0 and output.startswith("entity 5  owned by arena-1 since before ") and "position  5, -5\n" in output
+
+
+async def test_the_owner_says_since_when(fleet: Fleet) -> None:
+    async def since() -> tuple[Any, ...]:
+        code, output, _ = await fleet.run("entity", "5", "--json")
+        found = json.loads(output)
+        assert code == 0
+        return found["since_tick"], found["since_unix_ms"], found["since_exact"]
+
+    await fleet.world.spawn(S, {5: 3})
+    await fleet.world.publish(S, {5: 3})
+    assert await since() == (None, None, None)  # neither the journal nor the owner has it
+    fleet.shards[S].rows = rows({5: 2})
+    assert await since() == (None, None, None)  # not this version
+    fleet.shards[S].rows = rows({5: 3})
+    assert await since() == (SINCE_TICK, 1_700_000_000_150, True)
+    code, output, _ = await fleet.run("entity", "5")
+    assert code == 0 and output.startswith("entity 5  owned by arena-0 since 2023-11-14T22:13:20.150Z (")
+    assert output.splitlines()[0].endswith(" h ago), version 3, authoritative")
+    fleet.shards[S].recovered_tick = SINCE_TICK
+    assert await since() == (SINCE_TICK, 1_700_000_000_150, False)
+    code, output, _ = await fleet.run("entity", "5")
+    assert code == 0 and " since 2023-11-14T22:13:20.150Z or before (" in output
 
 
 # --- spawn, despawn, watch -------------------------------------------------------------------------------------

@@ -63,8 +63,9 @@ def test_an_entity_between_two_shards(capsys: pytest.CaptureFixture[str]) -> Non
         ("b", "in", 4),
     ]
     assert found["since_unix_ms"] == 1 and found["entity"] == 7
-    print_whereabouts(found)
-    assert capsys.readouterr().out.splitlines()[:3] == ["entity 7", "  owner     b", "  version   4"]
+    print_whereabouts(found, now_us=8_200_000)
+    line = "entity 7  owned by b since 00:00:00.001Z (8.2 s ago), version 4, incoming"
+    assert capsys.readouterr().out.splitlines()[0] == line
 
 
 def test_an_entity_before_anything_was_published() -> None:
@@ -77,7 +78,7 @@ def test_a_despawned_and_an_unknown_entity(capsys: pytest.CaptureFixture[str]) -
     records = [shard("a", {7: 3}, entry(EntryKind.DESPAWN, {7: 3}))]
     found = whereabouts(records, 7)
     assert (found["alive"], found["owner"]) == (False, None)
-    print_whereabouts(found)
+    print_whereabouts(found, now_us=0)
     assert capsys.readouterr().out == "entity 7  despawned at version 3\n"
     with pytest.raises(UsageError, match="entity 8: no shard holds it"):
         whereabouts(records, 8)
@@ -86,7 +87,7 @@ def test_a_despawned_and_an_unknown_entity(capsys: pytest.CaptureFixture[str]) -
 def test_an_entity_with_two_owners_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     found = whereabouts([shard("a", {7: 3}), shard("b", {7: 3})], 7)
     assert found["contested"] is True
-    print_whereabouts(found)
+    print_whereabouts(found, now_us=0)
     assert "two shards claim it" in capsys.readouterr().out
 
 
@@ -116,7 +117,15 @@ def test_rows_of_a_picture() -> None:
     rows = Schema(2, np.dtype([("mass", "<f4")])).rows(
         id=[2**64 - 1], version=[3], position=(1.0, 2.0), velocity=(0.5, 0.0), mass=2.5
     )
-    view = RowsView(tick=9, unix_us=5, shard="a", epoch=2, rows=rows, states=np.array([2], np.uint8))
+    view = RowsView(
+        tick=9,
+        unix_us=5,
+        shard="a",
+        epoch=2,
+        rows=rows,
+        states=np.array([2], np.uint8),
+        since_tick=np.array([4]),
+    )
     assert list(rows_of(view)) == [
         {
             "tick": 9,

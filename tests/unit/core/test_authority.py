@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from shardfleet_shard.core.authority import EntityAuthorityTracker
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.manifest import AUTHORITATIVE, FROZEN, PASSING
@@ -18,6 +17,7 @@ SCHEMA = Schema(2, np.dtype([("mass", "<f4")]))
 @dataclass
 class Row:
     version: int
+    since: int
     state: int = AUTHORITATIVE
     transfer: int = 0
     not_before: int = 0
@@ -40,8 +40,8 @@ def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]])
         if name == "add":
             ids = list(range(fresh, fresh + number))
             fresh += number
-            tracker.add(SCHEMA.rows(id=ids, position=np.zeros((number, 2)), version=sequence))
-            oracle.update({entity: Row(sequence) for entity in ids})
+            tracker.add(SCHEMA.rows(id=ids, position=np.zeros((number, 2)), version=sequence), since_tick=fresh)
+            oracle.update({entity: Row(sequence, fresh) for entity in ids})
         elif name == "begin" and not mine:
             chosen = [entity for entity, row in oracle.items() if row.transfer == 0][:number]
             index = np.flatnonzero(tracker.mask_of(np.array(chosen, np.uint64)))
@@ -64,6 +64,7 @@ def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]])
                 del oracle[entity]
         assert tracker.rows.id.tolist() == list(oracle)
         assert tracker.states.tolist() == [row.state for row in oracle.values()]
+        assert tracker.since_tick.tolist() == [row.since for row in oracle.values()]
         assert tracker.transfers.tolist() == [row.transfer for row in oracle.values()]
         assert tracker.not_before_tick.tolist() == [row.not_before for row in oracle.values()]
         assert tracker.ids == set(oracle)
@@ -72,14 +73,14 @@ def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]])
 
 def test_an_entity_cannot_be_here_twice() -> None:
     tracker = EntityAuthorityTracker(SCHEMA)
-    tracker.add(SCHEMA.rows(id=[1, 2], position=np.zeros((2, 2))))
+    tracker.add(SCHEMA.rows(id=[1, 2], position=np.zeros((2, 2))), since_tick=1)
     with pytest.raises(InvariantError, match="entity 2 is here already"):
-        tracker.add(SCHEMA.rows(id=[2, 3], position=np.zeros((2, 2))))
+        tracker.add(SCHEMA.rows(id=[2, 3], position=np.zeros((2, 2))), since_tick=1)
 
 
 def test_a_step_that_is_not_swapped_in_never_happened() -> None:
     tracker = EntityAuthorityTracker(SCHEMA)
-    tracker.add(SCHEMA.rows(id=[1], position=[[1.0, 2.0]]))
+    tracker.add(SCHEMA.rows(id=[1], position=[[1.0, 2.0]]), since_tick=1)
     tracker.back_buffer().position[:] = 9.0
     assert tracker.rows.position.tolist() == [[1.0, 2.0]]
     tracker.back_buffer().position[:] = 9.0

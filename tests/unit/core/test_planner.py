@@ -3,7 +3,6 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from shardfleet_shard.core.authority import EntityAuthorityTracker
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
@@ -36,7 +35,9 @@ def test_rows_go_to_the_cell_that_holds_them_once_they_are_beyond_the_margin(
     rows: list[tuple[float, float, bool]], margin: float
 ) -> None:
     tracker = EntityAuthorityTracker(SCHEMA)
-    tracker.add(SCHEMA.rows(id=np.arange(len(rows)), position=np.array([r[:2] for r in rows]).reshape(-1, 2)))
+    tracker.add(
+        SCHEMA.rows(id=np.arange(len(rows)), position=np.array([r[:2] for r in rows]).reshape(-1, 2)), since_tick=1
+    )
     tracker.not_before_tick[:] = [9 if row[2] else 0 for row in rows]
     expected: dict[str, list[int]] = {}
     for number, (x, y, waits) in enumerate(rows):
@@ -51,7 +52,7 @@ def test_rows_go_to_the_cell_that_holds_them_once_they_are_beyond_the_margin(
 
 def tracker_at(x: float, y: float, count: int = 1) -> EntityAuthorityTracker:
     tracker = EntityAuthorityTracker(SCHEMA)
-    tracker.add(SCHEMA.rows(id=np.arange(count), position=np.full((count, 2), (x, y))))
+    tracker.add(SCHEMA.rows(id=np.arange(count), position=np.full((count, 2), (x, y))), since_tick=1)
     return tracker
 
 

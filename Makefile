@@ -50,15 +50,19 @@ types: install ## mypy, strict
 imports: install ## import-linter: layers, and a core without I/O
 	$(BIN)/lint-imports
 
-generated: install ## the generated gRPC code is what its source says
+generated: install ## generated code and reference pages are what their sources say
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python -m shardfleet_operator.cli.reference --check
+	$(BIN)/python -m shardfleet_operator.resource.reference --check docs/reference/resource.md
 
 pytest: install ## the tests alone; TESTS=tests/unit for some of them
 	$(BIN)/python -m pytest $(TESTS)
 
 verify: install ## regenerate, fail where that changes a tracked file, then all of make test
 	$(BIN)/python proto/generate.py
-	git diff --exit-code --stat -- proto
+	$(BIN)/python -m shardfleet_operator.cli.reference
+	$(BIN)/python -m shardfleet_operator.resource.reference docs/reference/resource.md
+	git diff --exit-code --stat -- proto docs/reference
 	$(MAKE) test
 
 flights: install ## a day of recorded aircraft over Switzerland through six shards

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from . import checks, entities, settings, simulations, transfers
-from .main import EXIT_USAGE, PROGRAM
+from .exits import EXIT_USAGE, PROGRAM
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 LOCAL_HELP = "Run a fleet on this machine: up, status, down."

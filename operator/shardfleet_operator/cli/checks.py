@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .exits import EXIT_BROKEN
 from .output import print_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -36,7 +37,6 @@ def check(
       shardfleet check build/trace --bound 30 --json
     """
     from ..checker import DEFAULT_BOUND_S, check_directory
-    from .main import EXIT_BROKEN
 
     report = check_directory(directory, bound_s=DEFAULT_BOUND_S if bound is None else bound)
     if as_json:

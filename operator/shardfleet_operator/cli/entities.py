@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .exits import EXIT_USAGE
 from .fleet import Data, FleetName, RedisUrl
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -118,7 +119,6 @@ def despawn(
 
     from . import population
     from .fleet import locate
-    from .main import EXIT_USAGE
     from .output import print_json
 
     gone, left = asyncio.run(population.despawn(locate(data, redis_url, fleet), ids))

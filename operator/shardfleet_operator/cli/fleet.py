@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +15,29 @@ if TYPE_CHECKING:
 
 URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 
+
+def _one_place(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
+    """Refuses --data beside --redis. The variable, which may be set for good, gives way to --data instead.
+
+    Called for each of the two; the one that comes second on the command line sees both.
+    """
+    from shardfleet_shard.errors import UsageError
+
+    data = value if option.name == "data" else context.params.get("data")
+    source = context.get_parameter_source("redis_url")
+    if data is not None and source is not None and source.name == "COMMANDLINE":
+        raise UsageError(f"--data and --redis: {data} says itself where its fleet's Redis is; leave --redis out")
+    return value
+
+
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="The fleet's data folder. Default: the only fleet under .shardfleet."),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        callback=_one_place,
+        help="The fleet's data folder. Default: the only fleet under .shardfleet.",
+    ),
 ]
 RedisUrl = Annotated[
     str | None,
@@ -25,6 +45,7 @@ RedisUrl = Annotated[
         "--redis",
         metavar="URL",
         envvar=URL_VARIABLE,
+        callback=_one_place,
         help=f"The fleet's Redis, instead of a data folder; needs --fleet. A URL with a password is safer in "
         f"{URL_VARIABLE}.",
     ),

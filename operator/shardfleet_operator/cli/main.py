@@ -10,10 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-PROGRAM = "shardfleet"
-EXIT_OK, EXIT_BROKEN, EXIT_USAGE = 0, 1, 2
-"""Done; an invariant broke or a check failed; wrong use: nothing was done."""
-EXIT_INTERRUPTED = 130
+from .exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PROGRAM
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 from .app import EPILOG, build
-from .main import EXIT_BROKEN, PROGRAM
+from .exits import EXIT_BROKEN, PROGRAM
 
 FILE = Path("docs/reference/cli.md")
 COMMAND = "python -m shardfleet_operator.cli.reference"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .exits import EXIT_USAGE
 from .output import print_json, style, table
 
 FleetFile = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The fleet's YAML file.")]
@@ -54,8 +55,6 @@ def validate(file: FleetFile, as_json: AsJson = False) -> int:
       shardfleet validate -f examples/orbit.yaml
     """
     from shardfleet_shard.errors import SpecError, UsageError
-
-    from .main import EXIT_USAGE
 
     try:
         name, replicas = _check(file)

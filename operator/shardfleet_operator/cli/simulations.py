@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .exits import EXIT_BROKEN
 from .output import print_json, style, table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -62,8 +63,6 @@ def check(
       shardfleet simulation check replay --parameters '{"tracks": "flights.csv", "timeUnit": "s"}'
     """
     from shardfleet_shard.simulations.check import run
-
-    from .main import EXIT_BROKEN
 
     values, base_dir = _parameters(parameters)
     result = run(name, values, dimensions, base_dir=base_dir, tick_rate=tick_rate, seed=seed)

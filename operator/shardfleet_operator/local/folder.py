@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from shardfleet_shard.config import FleetConfig
-from shardfleet_shard.errors import DataFolderError, UsageError
+from shardfleet_shard.errors import DataFolderError, SpecError, UsageError
 
 from ..plan import Process, ProcessState
 from ..platforms.local import LocalProcess
@@ -203,11 +203,21 @@ class DataFolder:
             )
         return data
 
-    def begin_run(self, config: FleetConfig) -> None:
-        """Writes what the shards get; what the last run left for other commands to read goes."""
+    def begin_run(self) -> None:
+        """What the last run left for other commands to read goes."""
         self.logs.mkdir(exist_ok=True)
         self.forget_run()
+
+    def write_config(self, config: FleetConfig) -> None:
+        """What the shards get, and what the world was last run with."""
         self.config.write_text(config.to_json())
+
+    def stored_config(self) -> FleetConfig | None:
+        """What the world was last run with; None before its first run, or where another version wrote it."""
+        try:
+            return FleetConfig.from_json(self.config.read_text())
+        except (OSError, SpecError):
+            return None  # shardfleet.json has all of it that must not change
 
     def write_fleet(self, fleet: str, redis_url: str, file: Path, *, started_unix_us: int) -> None:
         """From now on other commands find the fleet, with this process as its supervisor."""

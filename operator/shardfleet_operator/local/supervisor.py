@@ -95,6 +95,7 @@ class Supervisor:
         self.platform: LocalPlatform
         self.watchdog: Watchdog
         self._environment = environment
+        self._stored: FleetConfig | None = None
         self._shards: tuple[str, ...] = ()
         self._troubles: list[str] = []
         self._failed = ""
@@ -133,9 +134,11 @@ class Supervisor:
         try:
             url = self.options.redis_url
             redis_name = EMBEDDED if url is None else without_password(url)
-            resumed = self.folder.open_world(self.config, redis_name, fresh=self.options.fresh)
+            known = self.folder.open_world(self.config, redis_name, fresh=self.options.fresh)
+            resumed = known and self.folder.config.exists()  # a world that was refused before it began is not one
+            self._stored = self.folder.stored_config() if resumed else None
             trace = trace_folder(self.options.trace, resumed=resumed)
-            self.folder.begin_run(self.config)
+            self.folder.begin_run()
             with _logged_to(self.folder.logs / "supervisor.log"):
                 return await self._run_here(resumed=resumed, trace=trace)
         finally:
@@ -160,7 +163,10 @@ class Supervisor:
         store = RedisStore(url, self.config.name)
         self.world = World(store, self.config, self.clock, owned=self.redis is not None)
         try:
-            before = await self.world.take_up(resumed=resumed, fresh=self.options.fresh, say=self.screen.say)
+            before = await self.world.take_up(
+                resumed=resumed, fresh=self.options.fresh, stored=self._stored, say=self.screen.say
+            )
+            self.folder.write_config(self.config)  # only now, so that refused settings are never taken for the world's
             self.figures = Figures(before=before.processes, counters_before=before.counters)
             self.folder.write_fleet(self.config.name, url, self.options.file, started_unix_us=self._began_us)
             self._make_parts(url, trace)
@@ -193,6 +199,7 @@ class Supervisor:
             threshold_us=self.config.discrepancy_threshold_us,
             interval_us=self.config.audit_interval_us,
             on_news=lambda finding: self.screen.say(f"watchdog: {finding}"),
+            say=self.screen.say,
         )
 
     async def _follow(self) -> None:

@@ -57,12 +57,13 @@ class World:
 
     # --- taking it up ------------------------------------------------------------------------------------------
 
-    async def take_up(self, *, resumed: bool, fresh: bool, say: Say) -> Baseline:
+    async def take_up(self, *, resumed: bool, fresh: bool, stored: FleetConfig | None, say: Say) -> Baseline:
         """Checks Redis, makes sure that no shard of this fleet runs, and opens the world for this run.
 
         Args:
             resumed: the data folder says that its world goes on.
             fresh: remove what Redis has of this fleet.
+            stored: the settings that the world was last run with, where they are known.
         Raises:
             StoreRefused: a Redis that cannot serve.
             UsageError: this fleet runs elsewhere, or its world is another folder's.
@@ -85,7 +86,7 @@ class World:
                     "folder's; name that folder with --data, or use --fresh to start anew"
                 )
         await self.reopen(say)
-        check_resume(Desired(config=self.config), await self.admin.read_layout())
+        check_resume(Desired(config=self.config), await self.admin.read_layout(), stored=stored)
         await self.admin.set_phase("run")
         headers = await self.headers(await self.admin.shards())
         await self._continue_ticks(headers)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import pytest
+from shardfleet_operator.local import folder as folder_module
 from shardfleet_operator.local import supervisor as supervisor_module
 from shardfleet_operator.local.figures import FleetView
 from shardfleet_operator.local.folder import DataFolder
@@ -223,10 +224,32 @@ async def test_a_redis_of_ones_own_and_its_world_in_another_folder(make: Make, d
         assert (await supervisor.run()).faults == ()
         assert any("RedisNotDurable" in line for line in _screen(supervisor).said)
         elsewhere = DataFolder(data.with_name("other"))
-        with pytest.raises(DataFolderError, match="a world of fleet 'arena' that is not this data folder's"):
-            await make(redis_url=server.url, folder=elsewhere, duration_s=0.2).run()
+        for _ in range(2):  # having asked once makes it no more its own
+            with pytest.raises(DataFolderError, match="a world of fleet 'arena' that is not this data folder's"):
+                await make(redis_url=server.url, folder=elsewhere, duration_s=0.2).run()
         elsewhere = DataFolder(data.with_name("third"))
         assert (await make(redis_url=server.url, folder=elsewhere, fresh=True, duration_s=0.2).run()).faults == ()
+        assert (await make(redis_url=server.url, duration_s=0.2).run()).faults == ()
+
+
+async def test_settings_that_are_not_the_worlds_are_refused_and_forgotten(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_server() as server:
+        first = make(redis_url=server.url, duration_s=0.2)
+        assert (await first.run()).faults == ()
+        replicas = make(redis_url=server.url, config=dataclasses.replace(first.config, replicas=3))
+        with pytest.raises(DataFolderError, match=r"spec\.replicas: 3, but the stored world has 2"):
+            await replicas.run()
+        monkeypatch.setattr(folder_module, "_IMMUTABLE", {})  # what shardfleet.json says is not asked
+        for change, words in (
+            ({"tick_rate": 25}, r"spec\.tickRate: 25, but the stored world has 20"),
+            ({"world_low": (-99.0, -99.0)}, r"spec\.world: .*but the stored world has"),
+            ({"simulation": "linear"}, r"spec\.simulation\.name: linear, but the stored world has orbit"),
+        ):
+            config = dataclasses.replace(first.config, **change)  # type: ignore[arg-type]
+            with pytest.raises(DataFolderError, match=words):
+                await make(redis_url=server.url, config=config).run()
         assert (await make(redis_url=server.url, duration_s=0.2).run()).faults == ()
 
 

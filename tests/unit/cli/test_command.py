@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from shardfleet_operator.cli.main import main
+from shardfleet_operator.local.folder import EMBEDDED, DataFolder
+from shardfleet_operator.resource import load_fleet, to_config
 
 ROOT = Path(__file__).parents[3]
 ORBIT = ROOT / "examples" / "orbit.yaml"
@@ -124,6 +126,9 @@ def test_first_lines_of_help_are_whole() -> None:
         (["transfers", "--fleet", "arena"], "in which Redis? Add --redis URL, or set SHARDFLEET_REDIS_URL"),
         (["transfers", "--redis", "redis://127.0.0.1:1"], "which fleet in it? Add --fleet NAME"),
         (["transfers", "--data", "x", "--fleet", "arena"], "leave --fleet out"),
+        (["transfers", "--data", "x", "--redis", "redis://127.0.0.1:1"], "--data and --redis: x says itself"),
+        (["entity", "1", "--redis", "redis://127.0.0.1:1", "--data", "x"], "leave --redis out"),
+        (["watch", "--redis", "redis://h", "--fleet", "arena", "--data", "x"], "leave --redis out"),
         (["transfers", "--data", "/nowhere"], "/nowhere"),
         (["transfers"], "no fleet under .shardfleet"),
         (["transfers", "--redis", "redis://127.0.0.1:1", "--fleet", "arena"], "127.0.0.1:1"),
@@ -151,6 +156,41 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert captured.out == ""
     assert re.fullmatch(r"shardfleet: error: [^\n]+\n", captured.err), captured.err
     assert says in captured.err
+
+
+def test_a_data_folder_goes_before_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHARDFLEET_REDIS_URL", "redis://127.0.0.1:1")
+    assert main(["transfers", "--data", "/nowhere"]) == 2
+    assert "/nowhere: not a fleet's data folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "field"),
+    [
+        ("tickRate: 20", "tickRate: 25", "spec.tickRate: 25 here"),
+        ("max: [120, 120]", "max: [120, 121]", "spec.world.max: [120.0, 121.0] here"),
+        ("name: orbit", "name: linear", "spec.simulation.name: linear here"),
+    ],
+)
+def test_a_world_is_not_run_on_with_other_laws(
+    was: str, becomes: str, field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.lock()
+    config = to_config(load_fleet(ORBIT), {})
+    folder.open_world(config, EMBEDDED, fresh=False)
+    folder.write_config(config)
+    folder.unlock()
+    other, text = tmp_path / "fleet.yaml", ORBIT.read_text()
+    assert text.count(was) == 1
+    other.write_text(text.replace(was, becomes))
+    assert main(["local", "up", "-f", str(other), "--data", str(folder.path), "--duration", "1"]) == 2
+    captured = capsys.readouterr()
+    assert re.fullmatch(r"shardfleet: error: [^\n]+\n", captured.err), captured.err
+    assert captured.out == "" and field in captured.err and "--fresh" in captured.err
+    assert folder.stored_config() == config
 
 
 def test_wrong_use_from_outside(tmp_path: Path) -> None:
@@ -277,7 +317,7 @@ def test_a_failed_check_ends_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().out == "FAULT a: b\n"
 
     failing = checker.CheckReport(directory="d", bound_ticks=100, counts={"A1 overlap": 1})
-    monkeypatch.setattr(checker, "check_directory", lambda _: failing)
+    monkeypatch.setattr(checker, "check_directory", lambda _, **__: failing)
     assert main(["check", "d"]) == 1
     assert "failed: 1 violations" in capsys.readouterr().out
     assert main(["check", "d", "--json"]) == 1

@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.transfer import (
     INCOMING,

@@ -155,11 +155,15 @@ def test_a_run_begins_without_the_last_ones_results(tmp_path: Path) -> None:
     folder.write_processes([process])
     assert folder.read_processes() == [process]
     assert folder.read_report() == ({"shards": 4}, {"exit_code": 0})
-    folder.begin_run(ARENA)
+    assert folder.stored_config() is None
+    folder.begin_run()
+    folder.write_config(ARENA)
     assert folder.read_report() is None
     assert folder.read_processes() == []
     assert folder.last_fleet() is None
-    assert FleetConfig.from_json(folder.config.read_text()) == ARENA
+    assert folder.stored_config() == ARENA
+    folder.config.write_text("{}")
+    assert folder.stored_config() is None
 
 
 def test_traces_of_two_worlds_are_kept_apart(tmp_path: Path) -> None:

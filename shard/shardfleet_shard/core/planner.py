@@ -14,6 +14,9 @@ from .manifest import AUTHORITATIVE
 from .ticks import TickGrid
 from .transfer import MAX_ENTITIES_PER_TRANSFER
 
+MAX_ENTITIES_PER_TICK = 4 * MAX_ENTITIES_PER_TRANSFER
+"""More wait a tick: a cell that moves to another shard empties at a rate that its neighbours can take."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTransfer:
@@ -82,10 +85,11 @@ class BorderHandoffPlanner:
         candidates = np.flatnonzero(outside)
         if not len(candidates):
             return Plan()
+        waiting = max(0, len(candidates) - MAX_ENTITIES_PER_TICK)
+        candidates = candidates[:MAX_ENTITIES_PER_TICK]
         cells = layout.cell_index(rows.position[candidates])
         transfers: list[PlannedTransfer] = []
         unreachable: set[str] = set()
-        waiting = 0
         for number in np.unique(cells).tolist():
             index = candidates[cells == number]
             cell = layout.cells[number]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from shardfleet_shard.core.authority import EntityAuthorityTracker
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
-from shardfleet_shard.core.planner import BorderHandoffPlanner
+from shardfleet_shard.core.planner import MAX_ENTITIES_PER_TICK, BorderHandoffPlanner
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.core.transfer import MAX_ENTITIES_PER_TRANSFER
 
@@ -70,6 +70,13 @@ def test_a_large_crowd_goes_in_several_transfers() -> None:
     crowd = MAX_ENTITIES_PER_TRANSFER + 1
     plan = planner().plan(tracker_at(5, -5, crowd), QUADRANTS, CLAIMS, REACHABLE, tick=1)
     assert [len(t.index) for t in plan.transfers] == [MAX_ENTITIES_PER_TRANSFER, 1]
+
+
+def test_a_cell_that_moved_empties_over_several_ticks() -> None:
+    tracker = tracker_at(5, -5, MAX_ENTITIES_PER_TICK + 3)
+    plan = planner().plan(tracker, QUADRANTS, CLAIMS, REACHABLE, tick=1)
+    assert sum(len(t.index) for t in plan.transfers) == MAX_ENTITIES_PER_TICK
+    assert plan.waiting == 3
 
 
 def test_the_switch_tick_is_the_first_that_starts_at_or_after_the_transfer_time() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from shardfleet_shard.config import FleetConfig
@@ -104,6 +107,33 @@ def test_a_constructor_that_fails_otherwise_is_the_plugins_error(install):
     install(fails="Fails")
     with pytest.raises(SimulationError, match="'fails' can't be made: KeyError"):
         registry.load("fails", WORLD, {})
+
+
+def test_a_shard_without_parameters_is_spared_the_validator():
+    code = (
+        "import sys\nfrom shardfleet_shard.core.simulation import World\n"
+        "from shardfleet_shard.simulations import registry\n"
+        "world = World((-1.0, -1.0), (1.0, 1.0), 20)\n"
+        "registry.load('orbit', world, {}), registry.load('linear', world, {})\n"
+        "assert 'jsonschema' not in sys.modules\n"
+        "registry.load('orbit', world, {'radius': 0.5})\nassert 'jsonschema' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("schema", "spared"),
+    [
+        ({"type": "object"}, True),
+        ({"type": "object", "properties": {"a": {"minimum": 1}}, "additionalProperties": False}, True),
+        ({"type": "object", "required": ["a"]}, False),
+        ({"type": "object", "minProperties": 1}, False),
+        ({"type": "nonsense"}, False),
+        ({}, False),
+    ],
+)
+def test_where_nothing_is_given_only_schemas_that_ask_for_something_are_checked(schema, spared):
+    assert registry._none_needed(schema) is spared
 
 
 def test_the_world_of_a_configuration():

@@ -166,7 +166,7 @@ async def test_a_folder_has_one_supervisor(make: Make) -> None:
 
 async def test_a_shard_that_cannot_run_ends_the_fleet_with_its_words(make: Make) -> None:
     supervisor = make("wrong-use")
-    with pytest.raises(UsageError, match=r"arena-0 cannot run: .*parameters\.radius: must be a number"):
+    with pytest.raises(UsageError, match=r"arena-\d cannot run: .*parameters\.radius: must be a number"):
         await asyncio.wait_for(supervisor.run(), 20)
     assert not supervisor.folder.is_running()
 

@@ -218,6 +218,7 @@ class ServerAuthorityRuntime:
                 return
             self._plan_outgoing(tick)
             self._commit_outgoing(tick)
+            self._rest(tick)
             self._publish_telemetry(tick)
             self._simulation_works()
         except SimulationError as error:
@@ -288,7 +289,7 @@ class ServerAuthorityRuntime:
         context.stats.passing = int(np.count_nonzero(context.tracker.states == PASSING))
         context.stats.frozen = context.tracker.frozen_count
         context.stats.transfers_open = self.mailbox.open_count
-        if self.telemetry.due(context.clock.now_unix_us()):
+        if self._resting_tick == tick or self.telemetry.due(context.clock.now_unix_us()):
             self.telemetry.publish(tick)
 
     # --- around the tick ----------------------------------------------------------------------------------------
@@ -316,10 +317,10 @@ class ServerAuthorityRuntime:
             context.request(Elect(shard=context.shard, epoch=context.epoch, ttl_ms=self.election.ttl_ms))
         if self.state is RuntimeState.ACTIVE and self._resting_tick < 0 and membership.lease.held(boottime_us):
             self._advance_stream(now_us)
-        self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None)
+        self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None or self._quiet)
         self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
-            self._settle_further(now_us)
+            self._settle_further()
 
     def _advance_stream(self, now_us: int) -> None:
         if not self.membership.layout.cells:
@@ -345,7 +346,8 @@ class ServerAuthorityRuntime:
         journal.read(rebuilt.entries)
         for key in rebuilt.done:
             journal.apply(key)
-        first_tick = context.current_tick if recovered.resigned else rebuilt.manifest_tick + 1
+        # A row is simulated once for each world tick, whatever rest lies between two of them.
+        first_tick = context.after_rests(rebuilt.manifest_tick) + 1
         context.event(
             "adopt",
             context.current_tick,
@@ -366,7 +368,8 @@ class ServerAuthorityRuntime:
             self._end(EXIT_SIMULATION, f"while catching up: {error}")
             return
         coming: set[TransferId | None] = set(recovered.accepted_incoming)
-        for entry, rows in rebuilt.arriving:
+        for stored, rows in rebuilt.arriving:
+            entry = context.entry_after_rests(stored)
             if entry.kind is EntryKind.IN:
                 self.mailbox.take_from_journal(entry, rows)
                 coming -= {entry.transfer}
@@ -378,22 +381,36 @@ class ServerAuthorityRuntime:
         self.state = RuntimeState.ACTIVE
         context.stats.state = str(self.state)
 
-    def _settle_further(self, now_us: int) -> None:
-        """Once nothing is open: the last manifest, then RESIGN; a refusal means that something came in between."""
-        journal, telemetry = self.context.journal, self.telemetry
-        if self._resting_tick < 0:
-            if self.membership.claimed or self.mailbox.open_count or self.stream.waiting or self.despawns.open:
-                return
-            if not journal.settled or self.journal_reader.reading or telemetry.in_flight is not None:
-                return
+    @property
+    def _quiet(self) -> bool:
+        """Settling, and nothing is open any more."""
+        return (
+            self.state is RuntimeState.SETTLING
+            and not (self.membership.claimed or self.mailbox.open_count or self.stream.waiting or self.despawns.open)
+            and self.context.journal.settled
+            and not self.journal_reader.reading
+            and self.telemetry.in_flight is None
+        )
+
+    def _rest(self, tick: int) -> None:
+        """Once all is quiet, ``tick`` is the last one, and the last manifest is as of its end."""
+        if self._quiet:
             self.context.stats.transfers_open = 0
-            self._resting_tick = self.context.current_tick
-        if telemetry.in_flight is None and not self._resign_sent:
-            if self._published_at_rest:
-                self._resign_sent = True
-                self.context.request(Resign(shard=self.context.shard, epoch=self.context.epoch))
-            else:
-                telemetry.publish(self.context.current_tick)
+            self._resting_tick = tick
+
+    def _settle_further(self) -> None:
+        """After the last manifest: RESIGN; a refusal means that something came in between."""
+        if self._resting_tick < 0 and self._failure.count:
+            self._rest(self.context.current_tick)  # a simulation that fails has no last tick of its own
+        if self._resting_tick < 0 or self.telemetry.in_flight is not None or self._resign_sent:
+            return
+        if self._published_at_rest:
+            self._resign_sent = True
+            self.context.request(Resign(shard=self.context.shard, epoch=self.context.epoch))
+        elif self._failure.count:
+            self.telemetry.publish(self.context.current_tick)
+        else:
+            self._resting_tick = -1  # no answer to the last manifest: there will be another one
 
     @property
     def _published_at_rest(self) -> bool:

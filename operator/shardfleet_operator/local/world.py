@@ -12,7 +12,8 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Done, Ended, Joined, Observe, Observed, Refused, Reopen
-from shardfleet_shard.core.ticks import TickGrid
+from shardfleet_shard.core.stream import LEAD_TICKS
+from shardfleet_shard.core.ticks import TickGrid, WorldTime
 from shardfleet_shard.errors import DataFolderError, StoreUnavailable, UsageError
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest
@@ -27,6 +28,9 @@ Say = Callable[[str], None]
 
 LEASE_PATIENCE = 1.5
 """Leases of processes that are gone are waited for so many times their length; what still has one then is alive."""
+
+UNPUBLISHED_US = 10_000_000
+"""More than a shard lives on after its last manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ class World:
         check_resume(Desired(config=self.config), await self.admin.read_layout(), stored=stored)
         await self.admin.set_phase("run")
         headers = await self.headers(await self.admin.shards())
-        await self._continue_ticks(headers)
+        await self._continue_ticks([int(header["tick"]) for header in headers])
         return Baseline(
             processes=frozenset((str(header["shard"]), int(header["epoch"])) for header in headers),
             counters=await self.admin.counters(),
@@ -141,14 +145,23 @@ class World:
             "end that fleet first, or give this one another metadata.name"
         )
 
-    async def _continue_ticks(self, headers: Sequence[Mapping[str, Any]]) -> None:
-        """Moves the world's tick 0 by the pause, so that the world's ticks go on where the last manifest ended."""
-        if not headers or not (await self.observe()).seeded:
+    async def _continue_ticks(self, published: Sequence[int]) -> None:
+        """Moves the world's tick 0 up by its rest, if it had one. ``published``: ticks of the last manifests."""
+        observed = await self.observe()
+        if not observed.seeded:
             return
+        await self._outlast_plans(max(published, default=-1))
         now_tick = TickGrid(self.config.tick_rate).at(self.clock.now_unix_us())
-        pause = now_tick - max(int(header["tick"]) for header in headers)
-        if pause > 0:
-            await self.admin.shift_origin(pause)
+        if pause := WorldTime(observed.origin_tick, observed.rests).pause(published, now_tick):
+            await self.admin.shift_origin(pause, from_tick=now_tick)
+
+    async def _outlast_plans(self, last_tick: int) -> None:
+        """Spawns and handoffs are written some ticks ahead; the world goes on only after all of these."""
+        grid = TickGrid(self.config.tick_rate)
+        ahead = max(LEAD_TICKS, grid.ticks_in(self.config.handoff_delay_us)) + 2
+        surely_over = last_tick + grid.ticks_in(UNPUBLISHED_US) + ahead
+        if grid.at(self.clock.now_unix_us()) <= surely_over:
+            await asyncio.sleep(ahead * grid.dt)
 
     # --- following it ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from .clock import Clock
 from .columns import U32, U64, Columns, Schema
 from .frames import Frame
 from .journal import JournalFollower
-from .requests import Request
+from .requests import EntryKind, JournalEntry, Request
 from .simulation import Simulation
 from .stats import ShardStats
-from .ticks import TickGrid
+from .ticks import TickGrid, WorldTime
 from .trace_events import TraceEvent, TraceTick
 
 CATCH_UP_LIMIT_US = 10_000_000
@@ -62,6 +62,8 @@ class Context:
     epoch: int = 0
     generation: str = ""
     origin_tick: int = 0
+    rests: tuple[tuple[int, int], ...] = ()
+    """As ``Observed.rests``."""
     current_tick: int = 0
     """The last tick that began."""
     journal: JournalFollower = field(default_factory=JournalFollower)
@@ -79,6 +81,19 @@ class Context:
     def event(self, kind: str, tick: int, ids: U64, versions: U32, **detail: Any) -> None:
         if self.trace:
             self.effects.events.append(TraceEvent(kind=kind, tick=tick, ids=ids, versions=versions, detail=detail))
+
+    # --- world time ---------------------------------------------------------------------------------------------
+
+    def after_rests(self, tick: int) -> int:
+        """Today's grid tick for one that may have been written down before the world rested."""
+        return WorldTime(self.origin_tick, self.rests).after_rests(tick)
+
+    def entry_after_rests(self, entry: JournalEntry) -> JournalEntry:
+        """``entry`` with today's ticks, so that its rows go on at the world tick at which they were to."""
+        if not self.rests or entry.kind not in (EntryKind.IN, EntryKind.SPAWN):
+            return entry
+        tick, offer_tick = self.after_rests(entry.tick), self.after_rests(entry.offer_tick)
+        return entry if tick == entry.tick else replace(entry, tick=tick, offer_tick=offer_tick)
 
     # --- the simulation -----------------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class JournalReader:
             if self._to_fetch.pop(entry.id, None) is None:
                 continue
             rows = self.context.schema.unpack(entry.rows, entry.count)
+            entry = self.context.entry_after_rests(entry)
             if entry.kind is EntryKind.IN:
                 self.mailbox.take_from_journal(entry, rows)
             else:

@@ -114,7 +114,7 @@ class Membership:
         self.claims = dict(reply.claims)
         self.phase = reply.phase
         if reply.seeded:
-            self.context.origin_tick = reply.origin_tick
+            self.context.origin_tick, self.context.rests = reply.origin_tick, reply.rests
         self.observed_us = now_us
         self.next_observe_us = now_us + (OBSERVE_SETTLED_US if self._settled(reply) else OBSERVE_UNSETTLED_US)
 

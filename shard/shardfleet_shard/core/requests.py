@@ -125,7 +125,7 @@ class Recovered:
     lease_left_ms: int
     """What the former process' lease still has; 0 where there is none (never was, ran out, resigned, ended)."""
     resigned: bool
-    """The former epoch ended by RESIGN: its rows rest, nothing is caught up."""
+    """The former epoch ended by RESIGN: nothing of it was left open."""
     accepted_incoming: tuple[TransferId, ...] = ()
     """Accepted records whose target is the shard, handed to the new epoch: it must adopt each and say so."""
 
@@ -209,6 +209,8 @@ class Observed:
     arrivals_through: int
     """World tick up to which arrivals have been spawned; -1 before the first."""
     seeded: bool
+    rests: tuple[tuple[int, int], ...] = ()
+    """(grid tick from which a world that rested went on, its origin tick until then), ascending."""
 
 
 # --- a transfer ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ source simulates ticks below the switch tick, the target the switch tick and tho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MICROSECONDS = 1_000_000
@@ -41,3 +42,38 @@ class TickGrid:
     def dt(self) -> float:
         """Seconds a tick, as ``Simulation.step`` gets it."""
         return 1.0 / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class WorldTime:
+    """Where the world's tick 0 lies on the grid. It moves up whenever a world that rested goes on.
+
+    ``origin``: its grid tick now. ``rests``: (grid tick from which the world went on, origin until then), ascending.
+    """
+
+    origin: int = 0
+    rests: tuple[tuple[int, int], ...] = ()
+
+    def origin_at(self, tick: int) -> int:
+        """The origin that was in force at grid tick ``tick``."""
+        return next((origin for went_on, origin in self.rests if tick < went_on), self.origin)
+
+    def world_tick(self, tick: int) -> int:
+        """What grid tick ``tick`` was, or is, in the world's count."""
+        return tick - self.origin_at(tick)
+
+    def after_rests(self, tick: int) -> int:
+        """The grid tick that by today's origin is the same world tick as ``tick`` was by its own."""
+        return self.world_tick(tick) + self.origin
+
+    def pause(self, published: Iterable[int], now_tick: int) -> int:
+        """By how many ticks the origin moves up where a world that rested goes on at grid tick ``now_tick``.
+
+        Its ticks go on after the last one that any manifest holds. What was simulated after that is not stored
+        anywhere and is simulated again: those world ticks have not been.
+
+        Args:
+            published: grid ticks of the shards' last manifests.
+        """
+        reached = max(map(self.world_tick, published), default=-1)
+        return max(0, now_tick - (self.origin + reached))

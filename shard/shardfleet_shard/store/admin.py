@@ -58,9 +58,11 @@ class FleetAdmin:
         (text,) = await self._store.call([("HGET", f"{self._prefix}meta", "phase")])
         return text.decode() if text else "run"
 
-    async def shift_origin(self, ticks: int) -> int:
+    async def shift_origin(self, ticks: int, *, from_tick: int) -> int:
         """Moves the world's tick 0 by ``ticks`` of the grid, for a world that rested. Returns the new origin.
 
+        Args:
+            from_tick: grid tick from which the new origin holds; nothing stored before may name it or a later one.
         Raises:
             StoreError: somebody else moved it meanwhile, or the world has no seed yet.
         """
@@ -68,7 +70,7 @@ class FleetAdmin:
         if seeded is None or text is None:
             raise StoreError(f"fleet {self._store.fleet!r} has no seed yet: there is no origin to shift")
         origin = int(text) + ticks
-        answer = await self._store.run_script("shift_origin", text, origin)
+        answer = await self._store.run_script("shift_origin", text, origin, from_tick)
         if isinstance(answer, list):
             raise StoreError(f"the origin was moved meanwhile, from {int(text)} to {refusal(answer).detail}")
         return origin

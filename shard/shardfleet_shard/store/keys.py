@@ -2,7 +2,7 @@
 
 | key | type | content |
 | --- | --- | --- |
-| meta | hash | generation, format, seeded, origin_tick, arrivals_through, phase, resigned:<shard> (epoch) |
+| meta | hash | generation, format, seeded, origin_tick, rests, arrivals_through, phase, resigned:<shard> (epoch) |
 | layout | hash | version, json |
 | epoch | hash | shard -> its epoch; every shard that ever was |
 | lease:<shard> | string, PX | the epoch that may simulate |
@@ -25,6 +25,8 @@
 
 ``ids`` takes about 45 bytes for 256 neighbouring ids, and is exact for every u64; a set of decimal numbers would not
 be an intset above 2^63, and would need arithmetic that Lua's doubles cannot do.
+
+``rests`` is "tick origin tick origin ...": from which grid tick a world that rested went on, and its origin until then.
 
 ``resigned:<shard>`` stays until the next epoch's first PUBLISH, so that a RECOVER that is repeated, or followed by a
 crash before the world went on, still says that the rows rest.

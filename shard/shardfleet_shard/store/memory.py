@@ -212,6 +212,7 @@ def _observe(state: State, run_id: str) -> Observed:
         origin_tick=state.origin_tick,
         arrivals_through=state.arrivals_through,
         seeded=state.seeded,
+        rests=state.rests,
     )
 
 

@@ -88,6 +88,7 @@ class State:
     format: str = FORMAT
     seeded: bool = False
     origin_tick: int = 0
+    rests: tuple[tuple[int, int], ...] = ()
     arrivals_through: int = -1
     phase: str = "run"
     layout_version: int | None = None

@@ -136,7 +136,7 @@ def _pairs(flat: Sequence[bytes]) -> list[tuple[str, bytes]]:
 
 
 def _observed(raw: Sequence[Any]) -> Observed:
-    run_id, layout, members, leases, claims, election, phase, origin_tick, arrivals_through, seeded = raw
+    run_id, layout, members, leases, claims, election, phase, origin_tick, arrivals_through, seeded, rests = raw
     found = []
     for (shard, text), lease in zip(_pairs(members), leases, strict=True):
         ordinal, epoch, address = text.decode().split(" ", 2)
@@ -152,7 +152,13 @@ def _observed(raw: Sequence[Any]) -> Observed:
         origin_tick=int(origin_tick),
         arrivals_through=int(arrivals_through),
         seeded=seeded == b"1",
+        rests=_rests(rests),
     )
+
+
+def _rests(text: bytes) -> tuple[tuple[int, int], ...]:
+    numbers = [int(word) for word in text.split()]
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _joined(raw: Sequence[bytes]) -> Joined:

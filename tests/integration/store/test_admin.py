@@ -41,12 +41,20 @@ async def test_phase(store: RedisStore, admin: FleetAdmin) -> None:
 
 async def test_shift_origin(store: RedisStore, admin: FleetAdmin) -> None:
     with pytest.raises(StoreError, match="no seed yet"):
-        await admin.shift_origin(5)
+        await admin.shift_origin(5, from_tick=100)
     fleet = await Fleet.start(store)
     await fleet.ask(Elect(**fleet.me(A), ttl_ms=60_000), Elected)
     await fleet.done(Seed(**fleet.me(A), origin_tick=35_800_000_000, groups=()))
-    assert await admin.shift_origin(1_000) == 35_800_001_000
-    assert (await fleet.ask(Observe(), Observed)).origin_tick == 35_800_001_000
+    assert (await fleet.ask(Observe(), Observed)).rests == ()
+    assert await admin.shift_origin(1_000, from_tick=35_800_002_000) == 35_800_001_000
+    observed = await fleet.ask(Observe(), Observed)
+    assert (observed.origin_tick, observed.rests) == (35_800_001_000, ((35_800_002_000, 35_800_000_000),))
+    for number in range(1, 21):
+        await admin.shift_origin(5, from_tick=35_800_002_000 + 10 * number)
+    observed = await fleet.ask(Observe(), Observed)
+    assert observed.origin_tick == 35_800_001_100
+    assert len(observed.rests) == 16
+    assert observed.rests[-1] == (35_800_002_200, 35_800_001_095)
 
 
 async def test_counting(store: RedisStore, admin: FleetAdmin) -> None:

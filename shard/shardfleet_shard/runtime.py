@@ -17,8 +17,8 @@ import numpy as np
 from .config import FleetConfig
 from .core.authority import EntityAuthorityTracker
 from .core.clock import Clock
-from .core.columns import U64, Schema
-from .core.context import Context, Effects
+from .core.columns import U64, Columns, Schema
+from .core.context import CATCH_UP_LIMIT_US, Context, Effects
 from .core.despawn import Despawns
 from .core.election import OwnershipElection
 from .core.frames import Answer, Final, Frame, Nudge, Offer
@@ -30,7 +30,7 @@ from .core.manifest import PASSING
 from .core.membership import Membership
 from .core.outgoing import RETRY_US
 from .core.planner import BorderHandoffPlanner
-from .core.recovery import rebuild
+from .core.recovery import RecoveredRows, rebuild
 from .core.requests import (
     Accept,
     Adopted,
@@ -70,6 +70,8 @@ from .core.transfer import TransferId
 from .errors import SimulationError
 from .telemetry import TelemetryPublisher
 
+CATCH_UP_SLICE_US = 200_000
+"""A recovered world is caught up in slices, so that renewals are sent and answered in between."""
 SIMULATION_RETRIES = 10
 SIMULATION_RETRY_US = 1_000_000
 
@@ -102,6 +104,17 @@ class _Failure:
 
     count: int = 0
     next_try_us: int = 0
+
+
+@dataclass(slots=True)
+class _Behind:
+    """What a recovered shard still has to catch up before it takes its rows up."""
+
+    rebuilt: RecoveredRows
+    rows: Columns
+    next_tick: int
+    steps_left: int
+    """A simulation that is too slow to catch up goes on from where it is."""
 
 
 class ServerAuthorityRuntime:
@@ -160,6 +173,7 @@ class ServerAuthorityRuntime:
         self.unreachable: tuple[str, ...] = ()
         self._fleet: FleetRecords | None = None
         self._reading_fleet = False
+        self._behind: _Behind | None = None
         self._next_read_us = 0
         self._failure = _Failure()
         self._settle = False
@@ -332,22 +346,35 @@ class ServerAuthorityRuntime:
 
     def _recover(self, now_us: int, boottime_us: int) -> None:
         """RECOVER is done: read, wait for the former lease, then take the rows up."""
-        if self._fleet is None and not self._reading_fleet and now_us >= self._next_read_us:
-            self._reading_fleet = True
-            self.context.request(ReadFleet())
-        if self._fleet is None or not self.membership.lease.held(boottime_us) or not self.membership.observed_us:
+        if self._behind is None:
+            if self._fleet is None and not self._reading_fleet and now_us >= self._next_read_us:
+                self._reading_fleet = True
+                self.context.request(ReadFleet())
+            if self._fleet is None or not self.membership.lease.held(boottime_us) or not self.membership.observed_us:
+                return
+            self._behind = self._rebuild(self._fleet)
+            self._fleet = None
+        if not self.membership.lease.held(boottime_us):
             return
-        context, recovered = self.context, self.membership.recovered
-        assert recovered is not None
-        rebuilt = rebuild(context.shard, self._fleet, context.schema)
-        self._fleet = None
+        try:
+            if not self._catch_up(self._behind):
+                return
+        except SimulationError as error:
+            self._end(EXIT_SIMULATION, f"while catching up: {error}")
+            return
+        self._take_up(self._behind)
+        self._behind = None
+        self.state = RuntimeState.ACTIVE
+        self.context.stats.state = str(self.state)
+
+    def _rebuild(self, fleet: FleetRecords) -> _Behind:
+        context = self.context
+        rebuilt = rebuild(context.shard, fleet, context.schema)
         journal = context.journal
         journal.position = journal.read_through = rebuilt.position
         journal.read(rebuilt.entries)
         for key in rebuilt.done:
             journal.apply(key)
-        # A row is simulated once for each world tick, whatever rest lies between two of them.
-        first_tick = context.after_rests(rebuilt.manifest_tick) + 1
         context.event(
             "adopt",
             context.current_tick,
@@ -359,16 +386,36 @@ class ServerAuthorityRuntime:
         for entry in rebuilt.entries:
             if entry.kind is EntryKind.DESPAWN:  # its process may have died before it could say so
                 context.event("despawn", context.current_tick, *entry_rows(entry))
-        try:
-            rows = context.catch_up(rebuilt.rows, first_tick, context.current_tick - 1)
-            # When each of them came went with the former process: no later than this.
-            context.tracker.add(rows, since_tick=rebuilt.manifest_tick + 1)
-            context.tracker.recovered_tick = rebuilt.manifest_tick + 1
-        except SimulationError as error:
-            self._end(EXIT_SIMULATION, f"while catching up: {error}")
-            return
+        # A row is simulated once for each world tick, whatever rest lies between two of them.
+        first_tick = context.after_rests(rebuilt.manifest_tick) + 1
+        return _Behind(rebuilt, rebuilt.rows, first_tick, context.grid.ticks_in(CATCH_UP_LIMIT_US))
+
+    def _catch_up(self, behind: _Behind) -> bool:
+        """Moves the recovered rows to the end of the tick before this one; False: not there yet."""
+        context = self.context
+        if context.current_tick < behind.next_tick:
+            return False  # the former process' clock was ahead of this one's: its ticks are not simulated again
+        started_us, last = context.clock.now_unix_us(), context.current_tick - 1
+        behind.next_tick = max(behind.next_tick, last + 1 - behind.steps_left)
+        while behind.next_tick <= last and behind.steps_left:
+            if context.clock.now_unix_us() - started_us >= CATCH_UP_SLICE_US:
+                return False
+            rows = context.catch_up(behind.rows, behind.next_tick, behind.next_tick)
+            if rows is None:
+                return False
+            behind.rows = rows
+            behind.next_tick += 1
+            behind.steps_left -= 1
+        return True
+
+    def _take_up(self, behind: _Behind) -> None:
+        context, recovered, manifest_tick = self.context, self.membership.recovered, behind.rebuilt.manifest_tick
+        assert recovered is not None
+        # When each of them came went with the former process: no later than this.
+        context.tracker.add(behind.rows, since_tick=manifest_tick + 1)
+        context.tracker.recovered_tick = manifest_tick + 1
         coming: set[TransferId | None] = set(recovered.accepted_incoming)
-        for stored, rows in rebuilt.arriving:
+        for stored, rows in behind.rebuilt.arriving:
             entry = context.entry_after_rests(stored)
             if entry.kind is EntryKind.IN:
                 self.mailbox.take_from_journal(entry, rows)
@@ -378,8 +425,6 @@ class ServerAuthorityRuntime:
         for transfer in recovered.accepted_incoming:
             if transfer in coming:
                 self.mailbox.adopted_before(transfer)
-        self.state = RuntimeState.ACTIVE
-        context.stats.state = str(self.state)
 
     @property
     def _quiet(self) -> bool:

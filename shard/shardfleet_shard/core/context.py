@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,8 @@ class Context:
     rng: np.random.Generator
     tracker: EntityAuthorityTracker
     trace: bool = False
+    lease_held: Callable[[], bool] = lambda: True
+    """Whether this shard may simulate, by a clock that is read in the call."""
     epoch: int = 0
     generation: str = ""
     origin_tick: int = 0
@@ -119,15 +121,29 @@ class Context:
             self.step(rows, tick)
         return rows
 
-    def catch_up(self, rows: Columns, first_tick: int, last_tick: int) -> Columns:
-        """A copy of ``rows`` simulated by this shard, late, for ticks first..last, bounded, each one traced."""
+    def catch_up(self, rows: Columns, first_tick: int, last_tick: int) -> Columns | None:
+        """A copy of ``rows`` simulated by this shard, late, for ticks first..last, bounded, each one traced.
+
+        None: the lease ended meanwhile, so these ticks never happened here. The same where ``step`` raises.
+        """
         rows = rows.copy()
         first_tick = max(first_tick, last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US))
-        for tick in range(first_tick, last_tick + 1):
-            before = rows.hashes() if self.trace else None
-            self.step(rows, tick)
-            self.trace_tick(tick, rows, before)
-        self.stats.catch_up_ticks += max(0, last_tick + 1 - first_tick)
+        if first_tick > last_tick:
+            return rows
+        traced = len(self.effects.ticks)
+        done = False
+        try:
+            for tick in range(first_tick, last_tick + 1):
+                before = rows.hashes() if self.trace else None
+                self.step(rows, tick)
+                self.trace_tick(tick, rows, before)
+            done = self.lease_held()
+        finally:
+            if not done:
+                del self.effects.ticks[traced:]
+        if not done:
+            return None
+        self.stats.catch_up_ticks += last_tick + 1 - first_tick
         return rows
 
     def trace_tick(self, tick: int, rows: Columns, before: U64 | None) -> None:

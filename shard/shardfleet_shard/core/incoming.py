@@ -202,8 +202,12 @@ class IncomingTransfers:
                 or incoming.final is not None
                 or late_us >= incoming.transfer_time_us + FINAL_PATIENCE_US
             )
-            if incoming.state is IncomingState.ACCEPTED and ready:
-                self._take(incoming, IncomingInput.SWITCH, tick=tick)
+            if incoming.state is not IncomingState.ACCEPTED or not ready:
+                continue
+            rows = self._start_rows(incoming, tick)
+            if rows is None:
+                break  # without the lease nothing is adopted
+            self._take(incoming, IncomingInput.SWITCH, tick=tick, rows=rows)
         self._forget(late_us)
 
     def after_step(self, tick: int, unix_us: int) -> None:
@@ -223,7 +227,15 @@ class IncomingTransfers:
 
     # --- the table's actions ------------------------------------------------------------------------------------
 
-    def _take(self, incoming: Incoming, event: IncomingInput, *, reason: str = "", tick: int = 0) -> None:
+    def _take(
+        self,
+        incoming: Incoming,
+        event: IncomingInput,
+        *,
+        reason: str = "",
+        tick: int = 0,
+        rows: Columns | None = None,
+    ) -> None:
         action = incoming.step(event)
         match action:
             case IncomingAction.SEND_ACCEPT:
@@ -236,7 +248,8 @@ class IncomingTransfers:
             case IncomingAction.ANSWER_REJECTED:
                 self._answer(incoming.id, accepted=False, reason=reason)
             case IncomingAction.ADOPT:
-                self._adopt(incoming, tick)
+                assert rows is not None
+                self._adopt(incoming, rows, tick)
             case IncomingAction.SEND_ADOPTED:
                 self._send_adopted(incoming)
         if incoming.state in (IncomingState.REFUSED, IncomingState.DONE):
@@ -277,31 +290,40 @@ class IncomingTransfers:
         incoming.next_try_us = NOT_SCHEDULED
         context.request(Adopted(shard=context.shard, epoch=context.epoch, transfer=incoming.id))
 
-    def _adopt(self, incoming: Incoming, tick: int) -> None:
-        """Starts from the final state, or from the offered one moved forward to the end of K - 1."""
+    def _start_rows(self, incoming: Incoming, tick: int) -> Columns | None:
+        """As of the end of ``tick - 1``: the final state, or the offered one moved forward to the end of K - 1.
+
+        Before the transfer changes its state, since ``step`` may raise here: it is then as accepted as before, and
+        is adopted once the simulation works again. None: the lease ended meanwhile.
+        """
         context = self.context
         if incoming.final is not None:
-            rows, origin = incoming.final, "final"
-            context.stats.final_state_used += len(rows)
+            rows = incoming.final
+        elif context.simulation.exact:
+            rows = context.forward(incoming.rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
         else:
-            rows, origin = incoming.rows, "offer"
-            if context.simulation.exact:
-                rows = context.forward(rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
-            context.stats.fast_forwarded += len(rows)
+            rows = incoming.rows
         rows = self._without_older_or_newer(rows)
+        return context.catch_up(rows, incoming.switch_tick, tick - 1) if incoming.catch_up else rows
+
+    def _adopt(self, incoming: Incoming, rows: Columns, tick: int) -> None:
+        context = self.context
+        final = incoming.final is not None
+        if final:
+            context.stats.final_state_used += len(incoming.rows)
+        else:
+            context.stats.fast_forwarded += len(incoming.rows)
         context.event(
             "adopt",
             tick,
             rows.id,
             rows.version,
             transfer=str(incoming.id),
-            origin=origin,
+            origin="final" if final else "offer",
             switch_tick=incoming.switch_tick,
-            state_tick=incoming.final_tick if incoming.final is not None else incoming.switch_tick - 1,
+            state_tick=incoming.final_tick if final else incoming.switch_tick - 1,
             offer_tick=incoming.offer_tick,
         )
-        if incoming.catch_up:
-            rows = context.catch_up(rows, incoming.switch_tick, tick - 1)
         where = context.tracker.add(rows, since_tick=tick)
         context.stats.handed_over_in += len(rows)
         context.journal.apply((EntryKind.IN, incoming.id))

@@ -142,15 +142,20 @@ class EntityStream:
         due = [pair for pair in self.waiting if pair[0].tick <= tick]
         if not due or not self.seeded:
             return  # until the seed has been seen, the world's tick 0 is not known here
-        self.waiting = [pair for pair in self.waiting if pair[0].tick > tick]
-        for entry, rows in due:
+        for pair in due:
+            entry, rows = pair
             here = context.tracker.overlap(rows)
             if here is not None:
                 keep = np.ones(len(rows), bool)
                 keep[here] = False
                 rows = rows.take(keep)
-            context.event("spawn", entry.tick, rows.id, rows.version)
-            context.tracker.add(context.catch_up(rows, entry.tick, tick - 1), since_tick=entry.tick)
+            moved = context.catch_up(rows, entry.tick, tick - 1)
+            if moved is None:
+                return
+            # Only now: what fails or is fenced before this line still waits, and is tried again.
+            self.waiting = [other for other in self.waiting if other is not pair]
+            context.event("spawn", entry.tick, moved.id, moved.version)
+            context.tracker.add(moved, since_tick=entry.tick)
             context.journal.apply(entry.id)
 
 

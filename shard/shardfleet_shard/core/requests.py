@@ -132,7 +132,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renew:
-    """Sets the lease to ``ttl_ms``. Refused(HELD, wait_ms) while an older epoch's lease stands."""
+    """Sets the lease to ``ttl_ms``. Refused(HELD, wait_ms) while an older epoch's lease stands, or after RESIGN."""
 
     shard: str
     epoch: int
@@ -169,7 +169,8 @@ class Resign:
     """The shard ends in order: lease and claims deleted, ``members`` entry removed, epoch marked as resigned.
 
     Refused(BUSY) while an active record names the shard, or its journal has an ``in`` or ``spawn`` after the
-    position of its last manifest. Manifest and journal stay: a resumed world starts from them.
+    position of its last manifest. Manifest and journal stay: a resumed world starts from them. Executed again it is
+    ``Done(OK)``, whatever names the shard by then: a successor may run.
     """
 
     shard: str

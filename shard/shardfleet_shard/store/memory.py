@@ -156,6 +156,8 @@ def _drop_claims(state: State, shard: str, *, but: Sequence[str] = ()) -> None:
 
 
 def _renew(state: State, r: Renew) -> Reply:
+    if state.resigned.get(r.shard) == r.epoch:
+        return refused(RefusedReason.HELD, f"{r.shard} resigned", r.ttl_ms)
     if r.shard in state.leases and state.leases[r.shard][0] != r.epoch:
         return refused(RefusedReason.HELD, f"{r.shard} {state.leases[r.shard][0]}", state.lease_left_ms(r.shard))
     state.leases[r.shard] = (r.epoch, state.now_ms + r.ttl_ms)
@@ -183,6 +185,8 @@ def _claim(state: State, r: Claim) -> Reply:
 
 
 def _resign(state: State, r: Resign) -> Reply:
+    if state.resigned.get(r.shard) == r.epoch:
+        return OK
     for transfer in state.active():
         if r.shard in (transfer.source, state.records[transfer].target):
             return refused(RefusedReason.BUSY, transfer)

@@ -464,3 +464,13 @@ async def test_link_lease_belongs_to_the_pair(fleet: Fleet) -> None:
     assert await fleet.done(LinkLease(**fleet.me(B), peer=A, ttl_ms=50)) == "ok"
     await asyncio.sleep(0.06)  # Redis' own clock lets it run out
     assert await fleet.done(LinkLease(**fleet.me(A), peer=B, ttl_ms=60_000)) == "ok"
+
+
+async def test_a_resigned_epoch_never_comes_back(fleet: Fleet) -> None:
+    await fleet.done(Resign(**fleet.me(B)))
+    begin = fleet.begin(ids=(5,))  # by a source that has not seen it yet
+    await fleet.done(begin)
+    assert await fleet.done(Resign(**fleet.me(B))) == "ok", "the answer was lost: it is the same one again"
+    refused = await fleet.ask(Renew(**fleet.me(B), ttl_ms=3000), Refused)
+    assert refused.reason is RefusedReason.HELD, "a late renewal would make the successor wait"
+    assert await keys_of(fleet.store, "lease:") == [f"lease:{A}"]

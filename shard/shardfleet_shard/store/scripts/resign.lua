@@ -2,6 +2,10 @@
 -- include _actor
 -- include _transfer
 -- include _journal
+-- Again, after an answer that was lost: whatever came since, this epoch has ended and must not go on.
+if call('HGET', prefix .. 'meta', 'resigned:' .. shard) == epoch then
+  return 'ok'
+end
 for _, id in ipairs(call('ZRANGE', prefix .. 'active', 0, -1)) do
   local record = call('HMGET', record_key(id), 'source', 'target')
   if record[1] == shard or record[2] == shard then

@@ -34,6 +34,10 @@ class Membership:
     observed_us: int = 0
     _observing: bool = False
     _claiming: bool = False
+    _claim_held: bool = False
+    """The last claim met another shard's: what is not meant for this one any more is given up first."""
+    _claim_unknown: bool = False
+    """A claim was not answered: Redis may have it or not."""
     _next_claim_us: int = 0
     _recovering: bool = False
     _renewal_sent_us: int = 0
@@ -62,9 +66,17 @@ class Membership:
         """Claims the cells that the layout means for this shard, or gives them all up."""
         context = self.context
         cells = () if self.giving_up else tuple(cell.path for cell in self.layout.cells_of(context.shard))
-        up_to_date = cells == self.claimed and (self.layout.version == self.claimed_version or not cells)
+        up_to_date = (
+            cells == self.claimed
+            and (self.layout.version == self.claimed_version or not cells)
+            and not self._claim_unknown
+        )
         if self._claiming or up_to_date or now_us < self._next_claim_us:
             return
+        if self._claim_held:
+            # Two shards that swap cells would wait for each other for ever: a claim is all or nothing.
+            kept = tuple(path for path in cells if path in self.claimed)
+            cells = cells if kept == self.claimed else kept
         self._claiming = True
         context.request(
             Claim(shard=context.shard, epoch=context.epoch, layout_version=self.layout.version, cells=cells)
@@ -93,6 +105,8 @@ class Membership:
 
     def handle_claimed(self, request: Claim, reply: Done | Refused | None, now_us: int) -> None:
         self._claiming = False
+        self._claim_unknown = reply is None
+        self._claim_held = isinstance(reply, Refused) and reply.reason is RefusedReason.HELD
         if isinstance(reply, Done):
             self.claimed, self.claimed_version = request.cells, request.layout_version
             self.context.stats.cells = ",".join(request.cells)

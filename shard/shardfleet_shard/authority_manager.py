@@ -43,11 +43,13 @@ class RequestLane:
         self,
         execute: Callable[[Sequence[Request]], Awaitable[list[Reply | None]]],
         deliver: Callable[[Request, Reply | None], None],
+        fail: Callable[[Exception], None],
         *,
         pipelines: int = MAX_PIPELINES,
     ) -> None:
         self._execute = execute
         self._deliver = deliver
+        self._fail = fail
         self._free = pipelines
         self._waiting: list[Request] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,7 +66,12 @@ class RequestLane:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                for request, reply in zip(batch, await self._execute(batch), strict=True):
+                try:
+                    replies = await self._execute(batch)
+                except Exception as error:  # a script that fails: nobody would ever answer these requests
+                    self._fail(error)
+                    return
+                for request, reply in zip(batch, replies, strict=True):
                     self._deliver(request, reply)
         finally:
             self._free += 1
@@ -135,9 +142,9 @@ class ServerAuthorityManager:
         self._following: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._lanes = {
-            "lease": RequestLane(store.execute, self._deliver, pipelines=1),
-            "bulk": RequestLane(store.execute, self._deliver, pipelines=2),
-            "transfers": RequestLane(store.execute, self._deliver),
+            "lease": RequestLane(store.execute, self._deliver, self._fail, pipelines=1),
+            "bulk": RequestLane(store.execute, self._deliver, self._fail, pipelines=2),
+            "transfers": RequestLane(store.execute, self._deliver, self._fail),
         }
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -147,6 +154,7 @@ class ServerAuthorityManager:
         self._next_tick = self.runtime.context.grid.at(self.clock.now_unix_us()) + 1
         self._schedule_tick()
         self._following = asyncio.create_task(self._follow_peers())
+        self._following.add_done_callback(self._followed)
 
     async def run(self) -> int:
         """From start to stop. Returns the process' exit code. Raises what broke an invariant."""
@@ -173,8 +181,7 @@ class ServerAuthorityManager:
                 timer.cancel()
         if self._following is not None:
             self._following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+            await asyncio.wait({self._following})
         for lane in self._lanes.values():
             await lane.close()
         await self.links.close()
@@ -195,8 +202,11 @@ class ServerAuthorityManager:
         try:
             call()
         except Exception as error:
-            self._failure = error
-            self.ended.set()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self.ended.set()
 
     def _on_tick(self) -> None:
         runtime = self.runtime
@@ -301,6 +311,11 @@ class ServerAuthorityManager:
 
     async def link_lease(self, request: LinkLease) -> Reply | None:
         return (await self.store.execute([request]))[0]
+
+    def _followed(self, task: asyncio.Task[None]) -> None:
+        """It ends with the process, or by a bug: then links would never again follow the fleet."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     async def _follow_peers(self) -> None:
         """Tells the connection manager whom it should know, as the fleet changes."""

@@ -34,7 +34,8 @@ class ShardService:
             check_rows(rows, "spawn")
         except SimulationError as error:
             raise UsageError(str(error)) from error
-        if not membership.layout.cells or not context.epoch:
+        # Before the seed nothing can be spawned: SEED is refused once any entity is alive.
+        if not membership.layout.cells or not context.epoch or not self._runtime.stream.seeded:
             raise StoreUnavailable(f"{context.shard} is still starting; try again")
         groups = group_by_cell(rows, membership.layout, tick=context.current_tick + LEAD_TICKS)
         reply = (await self._manager.store.execute([Spawn(shard=context.shard, epoch=context.epoch, groups=groups)]))[0]
@@ -67,7 +68,8 @@ class ShardService:
         return self._view(np.array([entity], np.uint64))
 
     async def watch(self, ids: U64 | None, *, interval_us: int) -> AsyncGenerator[RowsView, None]:
-        pause_us = interval_us or self._runtime.context.config.telemetry_interval_us
+        context = self._runtime.context
+        pause_us = max(interval_us or context.config.telemetry_interval_us, round(context.grid.duration_us))
         while not self._manager.ended.is_set():
             yield self._view(ids)
             await asyncio.sleep(pause_us / 1e6)

@@ -237,6 +237,8 @@ class ServerAuthorityRuntime:
             self._simulation_works()
         except SimulationError as error:
             self._simulation_failed(error)
+            if not self.exit_reason:
+                self._publish_telemetry(tick)  # rows as they were; otherwise nobody would hear of the error
         stats.ticks += 1
         stats.tick_us.add(clock.now_unix_us() - started_us)
 

@@ -1,9 +1,21 @@
 """Attacks on the protocol: each kind runs a few seeds here; many more were run when it was written."""
 
-import pytest
+import asyncio
+import heapq
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
-from .attacks import Attack, AttackCluster
-from .cluster import Faults
+import pytest
+from shardfleet_shard.authority_manager import RequestLane
+from shardfleet_shard.core.frames import Final, Offer
+from shardfleet_shard.core.requests import Observe, Reject
+from shardfleet_shard.errors import StoreError, StoreUnavailable
+from shardfleet_shard.service import ShardService
+
+from .attacks import Attack, AttackCluster, AttackProcess
+from .cluster import START_US, Faults
 
 HARSH = Faults(
     frame_lost=0.1,
@@ -44,3 +56,82 @@ def test_an_attack_changes_nothing(kind: str) -> None:
         cluster.run()
         completed += cluster.ledger.completed
     assert completed > 60
+
+
+def test_shards_that_swap_cells_do_not_wait_for_each_other() -> None:
+    cluster = AttackCluster(7, Attack(layouts=6), shards=3, faults=Faults())
+    cluster.run()
+    for cell in cluster.layout.cells:
+        assert cluster.store.state.claims[cell.path][0] == cell.shard
+
+
+def _adopting(cluster: AttackCluster) -> tuple[AttackProcess, Offer]:
+    """Runs until some offer comes, and returns it with the process that it is for."""
+    found: list[tuple[AttackProcess, Offer]] = []
+    for process in cluster.all_processes:
+        receive = process.runtime.mailbox.incoming.handle_offer
+
+        def handle(peer: str, offer: Offer, process: AttackProcess = process, receive: Any = receive) -> None:
+            found.append((process, offer))
+            receive(peer, offer)
+
+        process.runtime.mailbox.incoming.handle_offer = handle  # type: ignore[method-assign]
+    while not found:
+        cluster.now_us, _, call = heapq.heappop(cluster._events)
+        call()
+    return found[0]
+
+
+def test_an_offer_from_long_ago_is_refused_not_simulated_forward() -> None:
+    cluster = AttackCluster(1, Attack(), faults=Faults())
+    process, offer = _adopting(cluster)
+    runtime = process.runtime
+    old = replace(offer, transfer=offer.transfer._replace(sequence=999), offer_tick=1)
+    runtime.receive_frame(offer.transfer.source, old)
+    assert old.transfer not in runtime.mailbox.incoming.open
+    rejects = [r for r in runtime.take_effects().requests if isinstance(r, Reject)]
+    assert [r.transfer for r in rejects] == [old.transfer]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_final_that_is_not_finite_ends_no_process(value: float) -> None:
+    cluster = AttackCluster(1, Attack(), faults=Faults(frame_lost=1.0))
+    cluster.faults_end_us = START_US
+    process, offer = _adopting(cluster)
+    cluster.faults_end_us = cluster.end_us  # the real final is lost
+    incoming = process.runtime.mailbox.incoming
+    while not incoming._unmatched:
+        cluster.now_us, _, call = heapq.heappop(cluster._events)
+        call()
+    rows = cluster.schema.unpack(offer.columns, offer.count).copy()
+    rows.position[:] = value
+    final = Final(
+        transfer=offer.transfer, tick=offer.switch_tick - 1, unix_us=cluster.now_us, count=offer.count,
+        columns=rows.pack(),
+    )  # fmt: skip
+    process.runtime.receive_frame(offer.transfer.source, final)
+    assert process.runtime.context.stats.continuity_checked == 0
+
+
+async def test_a_script_that_fails_ends_the_process() -> None:
+    async def execute(_: Any) -> Any:
+        raise StoreError("script")
+
+    failures: list[Exception] = []
+    lane = RequestLane(execute, lambda request, reply: None, failures.append)
+    lane.submit([Observe()])
+    await asyncio.sleep(0.01)
+    assert [str(error) for error in failures] == ["script"]
+    lane.submit([Observe()])
+    await asyncio.sleep(0.01)
+    assert len(failures) == 2, "and it is as free as before"
+    await lane.close()
+
+
+async def test_nothing_is_spawned_before_the_seed() -> None:
+    cluster = AttackCluster(1, Attack(), faults=Faults())
+    runtime = cluster.all_processes[0].runtime
+    runtime.context.epoch, runtime.membership.layout = 1, cluster.layout
+    service = ShardService(SimpleNamespace(runtime=runtime))  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="still starting"):
+        await service.spawn(cluster.schema.rows(id=7, position=[[1.0, 1.0]]))

@@ -106,13 +106,14 @@ class Context:
         """
         try:
             leaving = self.simulation.step(rows, tick - self.origin_tick, self.grid.dt)
+            gone = np.asarray([] if leaving is None else leaving, np.uint64)
         except Exception as error:
             raise SimulationError(f"{self.config.simulation}.step: {type(error).__name__}: {error}") from error
         finite = rows.finite()
         if not finite.all():
             entity = int(rows.id[~finite][0])
             raise SimulationError(f"{self.config.simulation}.step: entity {entity} has no finite position or velocity")
-        return np.asarray([] if leaving is None else leaving, np.uint64)
+        return gone
 
     def forward(self, rows: Columns, first_tick: int, last_tick: int) -> Columns:
         """A copy of ``rows`` moved through ticks first..last; nothing is traced: these ticks are another's."""

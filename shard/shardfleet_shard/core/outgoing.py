@@ -173,6 +173,8 @@ class OutgoingTransfers:
         before = outgoing.state
         action = outgoing.step(event)
         sequence = outgoing.id.sequence
+        if action is OutgoingAction.NOTHING and event is OutgoingInput.DEADLINE:
+            outgoing.next_try_us = NOT_SCHEDULED  # nothing is left to be asked
         if outgoing.state is OutgoingState.ACCEPTED and before is not OutgoingState.ACCEPTED:
             outgoing.next_try_us = NOT_SCHEDULED
         if event is OutgoingInput.LEARN_ACCEPTED and before is not outgoing.state and sequence in self._began_us:

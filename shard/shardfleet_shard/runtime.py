@@ -154,6 +154,7 @@ class ServerAuthorityRuntime:
         self.membership = Membership(
             self.context, Lease(config.lease_us, outlives_outage=config.redis_outage_policy == "Continue")
         )
+        self.context.lease_held = lambda: self.membership.lease.held(self.context.clock.boottime_us())
         self.election = OwnershipElection(shard, config.election_interval_us)
         self.stream = EntityStream(self.context, self.election)
         self.mailbox = TransferMailbox(self.context)

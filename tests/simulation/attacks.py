@@ -272,6 +272,30 @@ class AttackCluster(Cluster):
             return
         super().request(process, request)
 
+    def run(self) -> None:
+        super().run()
+        self._check_memory()
+
+    def _check_memory(self) -> None:
+        """After a quiet while nothing is kept that is not needed any more, here or in Redis."""
+        for process in self.processes.values():
+            runtime = process.runtime
+            mailbox, journal = runtime.mailbox, runtime.context.journal
+            open_ids = mailbox.open_count
+            assert open_ids <= 8, f"{process.shard}: {open_ids} open transfers"
+            assert len(journal.applied) + len(journal.pending) <= 24, f"{process.shard}: journal {journal}"
+            assert len(mailbox.outgoing._began_us) <= open_ids, f"{process.shard}: _began_us"
+            assert len(mailbox.incoming._unmatched) <= 12, f"{process.shard}: _unmatched"
+            assert not runtime.journal_reader._to_fetch, f"{process.shard}: _to_fetch"
+            assert not runtime.stream.waiting, f"{process.shard}: spawns wait"
+        state = self.store.state
+        for owner, decided in state.decided.items():
+            assert state.is_current(owner), f"decided sequences of {owner} are kept"
+            assert len(decided.above) <= 8, f"{owner}: gaps below {sorted(decided.above)}, floor {decided.floor}"
+        for cell in self.layout.cells:
+            claim = state.claims.get(cell.path)
+            assert claim is not None and claim[0] == cell.shard, f"cell {cell.path} is claimed by {claim}"
+
     def _zombie(self, shard: str) -> None:
         self.count("zombie")
         self.start(shard)

@@ -135,3 +135,15 @@ async def test_nothing_is_spawned_before_the_seed() -> None:
     service = ShardService(SimpleNamespace(runtime=runtime))  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="still starting"):
         await service.spawn(cluster.schema.rows(id=7, position=[[1.0, 1.0]]))
+
+
+def test_catching_up_is_held_against_the_lease() -> None:
+    cluster = AttackCluster(1, Attack(), faults=Faults(), faulty_us=1_000_000, quiet_us=4_000_000)
+    cluster.run()
+    runtime = next(p.runtime for p in cluster.all_processes if len(p.runtime.context.tracker))
+    context, tick = runtime.context, runtime.context.current_tick
+    assert context.catch_up(context.tracker.rows, tick - 3, tick) is not None
+    assert len(runtime.take_effects().ticks) == 4
+    runtime.membership.lease.valid_until_us = 0
+    assert context.catch_up(context.tracker.rows, tick - 3, tick) is None
+    assert not runtime.take_effects().ticks

@@ -103,7 +103,7 @@ class FleetConfig:
                 )
             )
         if len(self.world_low) != len(self.world_high) or any(
-            low >= high for low, high in zip(self.world_low, self.world_high, strict=False)
+            not low < high for low, high in zip(self.world_low, self.world_high, strict=False)
         ):
             faults.append(("spec.world", "min must lie below max in every dimension"))
         if faults:

@@ -177,7 +177,11 @@ class ServerAuthorityRuntime:
         self._behind: _Behind | None = None
         self._next_read_us = 0
         self._failure = _Failure()
+        self._redis_silent = False
+        """The last thing heard of Redis is that it does not answer."""
         self._settle = False
+        self._drain = False
+        self._had_cell = False
         self._resting_tick = -1
         self._resign_sent = False
 
@@ -187,6 +191,10 @@ class ServerAuthorityRuntime:
         """What is owed to the outside since the last call; see ``Effects`` for the order to keep."""
         effects, self.context.effects = self.context.effects, Effects()
         return effects
+
+    def drain(self) -> None:
+        """Ends this shard once the layout has given its cells to others and they have its entities."""
+        self._drain = True
 
     def settle(self) -> None:
         """Ends this shard in order: no new transfers, open ones finish, last manifest, RESIGN."""
@@ -225,7 +233,7 @@ class ServerAuthorityRuntime:
         if not self.membership.lease.held(clock.boottime_us()):
             stats.state = "fenced"
             return
-        stats.state = str(self.state) if not self._failure.count else "simulation-error"
+        stats.state = "simulation-error" if self._failure.count else "draining" if self._draining else str(self.state)
         try:
             self._read_mailbox(tick)
             self._adopt_incoming(tick)
@@ -285,6 +293,8 @@ class ServerAuthorityRuntime:
         """4. Border crossings become transfers."""
         if self.state is not RuntimeState.ACTIVE or not self.membership.layout.cells or self._failure.count:
             return
+        if self._redis_silent:
+            return  # a transfer that begins now would freeze its rows until Redis is back
         plan = self.planner.plan(
             self.context.tracker, self.membership.layout, self.membership.claims, self.peers.reachable(), tick=tick
         )
@@ -321,13 +331,9 @@ class ServerAuthorityRuntime:
             return
         if self.state is RuntimeState.RECOVERING:
             self._recover(now_us, boottime_us)
-            return
-        if membership.phase == "settle":
-            self._settle = True
-        if self._settle and self.state is RuntimeState.ACTIVE:
-            self.state = RuntimeState.SETTLING
-            membership.giving_up = True
-            self.mailbox.refuse("settling")
+            if self.context.stats.state != RuntimeState.ACTIVE:
+                return
+        self._enter_or_leave_settling()
         membership.claim(now_us)
         if self.election.look_due(now_us) and self.state is RuntimeState.ACTIVE:
             self.election.sent()
@@ -338,6 +344,34 @@ class ServerAuthorityRuntime:
         self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
             self._settle_further()
+
+    def _enter_or_leave_settling(self) -> None:
+        """A fleet that settles rests with its rows; a shard without a cell ends once it has none."""
+        membership = self.membership
+        self._had_cell = self._had_cell or bool(membership.claimed)
+        asked = self._settle or membership.phase == "settle"
+        if self.state is RuntimeState.ACTIVE and (asked or self._drained):
+            self.state = RuntimeState.SETTLING
+            membership.giving_up = True
+            self.mailbox.refuse("settling")
+        elif self.state is RuntimeState.SETTLING and not asked and len(self.context.tracker):
+            # A spawn that was written before the claims were given up: it must still go to whoever has its cell.
+            self.state = RuntimeState.ACTIVE
+            self._resting_tick = -1
+            membership.giving_up = False
+            self.mailbox.refuse("")
+
+    @property
+    def _draining(self) -> bool:
+        """The layout has no cell for this shard any more: it hands over what it has, and then ends."""
+        layout = self.membership.layout
+        leaving = self._drain or self._had_cell
+        return leaving and bool(layout.cells) and not layout.cells_of(self.context.shard)
+
+    @property
+    def _drained(self) -> bool:
+        nothing_left = not len(self.context.tracker) and not self.mailbox.open_count
+        return self._draining and nothing_left and not self.membership.claimed
 
     def _advance_stream(self, now_us: int) -> None:
         if not self.membership.layout.cells:
@@ -510,6 +544,7 @@ class ServerAuthorityRuntime:
         """Redis' answer to ``request``; None: it may or may not have been executed."""
         if self.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
             return
+        self._redis_silent = reply is None
         now_us, boottime_us = self.context.clock.now_unix_us(), self.context.clock.boottime_us()
         if isinstance(reply, Refused) and self._fatal(request, reply):
             return
@@ -569,7 +604,8 @@ class ServerAuthorityRuntime:
         now = self.membership.members.get(self.election.holder)
         if (holder is not None and holder.living) and (now is None or not now.living):
             self.election.look_soon(now_us)
-        self.membership.claim(now_us)
+        if self.state is not RuntimeState.RECOVERING:  # the former process' lease may still stand
+            self.membership.claim(now_us)
 
     def _resigned(self, reply: Reply | None) -> None:
         self._resign_sent = False

@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 
 BUILT_IN_COLUMNS = ("id", "version", "position", "velocity")
 ALLOWED_KINDS = "iufb"  # numbers only: fixed width, no objects, no strings
+MAX_ITEM_BYTES = 8  # a longdouble has other bits on other machines, and no hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,13 @@ class Schema:
             Column("velocity", np.dtype("<f8"), self.dimensions),
         ]
         extra = []
-        if self.extra is not None and self.extra.names is not None:
+        if self.extra is not None:
+            if self.extra.names is None:
+                raise ValueError(f"a simulation's dtype must be structured: [(name, type), ...], not {self.extra}")
             for name in self.extra.names:
                 base, shape = self.extra[name].base, self.extra[name].shape
-                if base.kind not in ALLOWED_KINDS or len(shape) > 1:
+                plain = base.kind in ALLOWED_KINDS and base.itemsize <= MAX_ITEM_BYTES
+                if not plain or len(shape) > 1 or shape == (0,):
                     raise ValueError(f"column {name!r}: {self.extra[name]} is not a number or a row of numbers")
                 extra.append(Column(name, base.newbyteorder("<"), shape[0] if shape else 0))
         return tuple(built_in + extra)

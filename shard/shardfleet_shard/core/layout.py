@@ -75,6 +75,7 @@ class Layout:
         index = np.full(len(position), -1, np.int64)
         for number, cell in enumerate(self.cells):
             index[cell.contains(position)] = number
+        index[np.isnan(position).any(1)] = -1  # open sides compare with nothing
         return index
 
     def to_json(self) -> str:

@@ -207,7 +207,7 @@ class OutgoingTransfers:
         )
         outgoing.next_try_us = context.clock.now_unix_us() + RETRY_US  # only WITHDRAWN still has something to repeat
         if was_frozen:
-            context.event("unfreeze", context.current_tick, rows.id, rows.version, transfer=str(outgoing.id))
+            context.event("unfreeze", context.current_tick + 1, rows.id, rows.version, transfer=str(outgoing.id))
 
     def _release(self, outgoing: Outgoing) -> None:
         context = self.context

@@ -18,6 +18,11 @@ LEAD_TICKS = 4
 ARRIVALS_CHECKPOINT_US = 10_000_000
 """How often the stream's position is stored when nothing arrives."""
 MAX_TICKS_PER_ARRIVE = 2_000
+MAX_GROUPS_PER_ARRIVE = 64
+"""Ticks with rows in one request. One would do while requests are answered in time; after a while without an owner of
+the stream, one a request would never make up for it."""
+MAX_ROWS_PER_ARRIVE = 4_096
+"""Beyond it the next tick's rows go with the next request: bounds a script's run time."""
 
 
 class EntityStream:
@@ -34,7 +39,8 @@ class EntityStream:
         self._in_flight = False
         self._next_try_us = 0
         self._asked_through = -1
-        self._collected: list[Columns] = []
+        self._collected: list[tuple[int, Columns]] = []
+        """(world tick, rows) that are asked for and not stored yet."""
 
     def observed(self, *, seeded: bool, arrivals_through: int) -> None:
         if self._in_flight:
@@ -87,15 +93,18 @@ class EntityStream:
             self._asked_through = tick
             if rows is not None and len(rows):
                 check_rows(rows, f"{context.config.simulation}.arrivals")
-                self._collected.append(rows)
-                break  # one tick's rows a request: they share their first tick
+                self._collected.append((tick, rows))
+                many = sum(len(rows) for _, rows in self._collected) >= MAX_ROWS_PER_ARRIVE
+                if many or len(self._collected) >= MAX_GROUPS_PER_ARRIVE:
+                    break
         unstored = self._asked_through - self.arrivals_through
         if not self._collected and unstored < context.grid.ticks_in(ARRIVALS_CHECKPOINT_US):
             return
-        groups: tuple[SpawnGroup, ...] = ()
-        if self._collected:
-            rows = Columns.concat(context.schema, self._collected)
-            groups = group_by_cell(rows, layout, tick=context.origin_tick + self._asked_through)
+        groups = tuple(
+            group
+            for tick, rows in self._collected
+            for group in group_by_cell(rows, layout, tick=context.origin_tick + tick)
+        )
         context.request(
             Arrive(
                 shard=context.shard,
@@ -129,7 +138,11 @@ class EntityStream:
         return False
 
     def _drop(self, entity: np.uint64) -> None:
-        self._collected = [rows.take(rows.id != entity) for rows in self._collected]
+        """Its last arrival of those that wait: the first one may be right."""
+        for number, (tick, rows) in reversed(list(enumerate(self._collected))):
+            if (rows.id == entity).any():
+                self._collected[number] = (tick, rows.take(rows.id != entity))
+                return
 
     # --- every shard's part -------------------------------------------------------------------------------------
 

@@ -85,9 +85,9 @@ def of_request(world: World, request: Request, *, short: bool = False) -> str:
         case Reject():
             text += f": {request.reason}"
         case Arrive():
-            ids = [entity for group in request.groups for entity in np.frombuffer(group.ids, "<u8").tolist()]
+            arriving = [entity for group in request.groups for entity in np.frombuffer(group.ids, "<u8").tolist()]
             ticks = sorted({of_tick(world, group.tick) for group in request.groups}, key=int)
-            text += f": {' '.join(map(str, sorted(ids)))} from tick {' '.join(ticks)}" if ids else ": nobody"
+            text += f": {' '.join(map(str, sorted(arriving)))} from tick {' '.join(ticks)}" if arriving else ": nobody"
     return text
 
 

@@ -170,7 +170,11 @@ class ServerAuthorityManager:
         return self.runtime.exit_code
 
     def drain(self) -> None:
-        """Ends in order: open transfers finish, last manifest, RESIGN."""
+        """Ends in order, without its entities: they stay until the layout gives the cells to others, and go there."""
+        self.runtime.drain()
+
+    def settle(self) -> None:
+        """Ends in order, with its entities: open transfers finish, last manifest, RESIGN."""
         self.runtime.settle()
 
     async def stop(self) -> None:

@@ -56,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--config", required=True, type=Path, help="JSON file of the fleet's settings")
     result.add_argument("--listen", default="127.0.0.1:0", help="host:port for gRPC; port 0 takes a free one")
     result.add_argument("--trace", type=Path, help="folder for the per-tick trace")
+    result.add_argument(
+        "--on-sigterm",
+        choices=("settle", "drain"),
+        default="settle",
+        help="settle: rest with the entities, to be resumed; drain: hand them over once the layout says to whom",
+    )
     result.add_argument("--parent-pid", type=int, default=0, help="end when this process is no longer the parent")
     return result
 
@@ -159,7 +165,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     await server.start(links=manager.links, api=ShardService(manager))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, manager.drain)
+        loop.add_signal_handler(number, manager.drain if arguments.on_sigterm == "drain" else manager.settle)
     watch = asyncio.create_task(_end_without_parent(arguments.parent_pid))
     log.info("serving on %s", address)
     try:

@@ -291,11 +291,14 @@ class Cluster:
 
     def process_ended(self, process: Process) -> None:
         """Superseded by its own RECOVER, executed twice, or after it was given up: the platform starts another."""
+        process.dead = True
+        if process.runtime.state is RuntimeState.RESIGNED:
+            assert process.shard not in self.layout.shards, f"{process.shard} resigned with a cell"
+            return
         assert process.runtime.exit_code == EXIT_SUPERSEDED, (
             f"{process.shard} ended with {process.runtime.exit_code}: {process.runtime.exit_reason}"
         )
         self.count("superseded")
-        process.dead = True
         if not process.replaced:
             self.at(self.now_us + 100_000, lambda: self.start(process.shard))
 

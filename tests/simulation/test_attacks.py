@@ -7,10 +7,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from shardfleet_shard.authority_manager import RequestLane
+from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.frames import Final, Offer
-from shardfleet_shard.core.requests import Observe, Reject
+from shardfleet_shard.core.recovery import rebuild
+from shardfleet_shard.core.requests import EntryKind, FleetRecords, JournalEntry, Observe, Reject, ShardRecord
 from shardfleet_shard.errors import StoreError, StoreUnavailable
 from shardfleet_shard.service import ShardService
 
@@ -147,3 +150,20 @@ def test_catching_up_is_held_against_the_lease() -> None:
     runtime.membership.lease.valid_until_us = 0
     assert context.catch_up(context.tracker.rows, tick - 3, tick) is None
     assert not runtime.take_effects().ticks
+
+
+@pytest.mark.xfail(strict=True, reason="the fold cannot tell a respawn from what was despawned before it")
+def test_an_id_spawned_again_outlives_its_old_despawn() -> None:
+    """a-0 despawned it as version 5 and has been down for more than a minute; a-1 holds it as version 1, and starts."""
+    schema = Schema(2)
+    rows = schema.rows(id=7, position=[[1.0, 1.0]])
+    despawn = JournalEntry(
+        id="1-0", kind=EntryKind.DESPAWN, count=1, ids=rows.id.tobytes(), versions=np.array([5], "<u4").tobytes()
+    )
+    spawn = JournalEntry(id="70000-0", kind=EntryKind.SPAWN, count=1, tick=1400, offer_tick=1399, rows=rows.pack())
+    records = [
+        ShardRecord(shard=shard, header="", chunks=(), entries=(entry,))
+        for shard, entry in (("a-0", despawn), ("a-1", spawn))
+    ]
+    rebuilt = rebuild("a-1", FleetRecords(records=tuple(records)), schema)
+    assert [arrived.id.tolist() for _, arrived in rebuilt.arriving] == [[7]]

@@ -18,6 +18,8 @@ from .report import Process, merged
 RATE_WINDOW_US = 3_000_000
 """Handoffs a second are counted over this much of the past."""
 
+SIMULATION_ERROR = "simulation-error"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardLine:
@@ -36,6 +38,11 @@ class ShardLine:
     pid: int | None
     epoch: int
     error: str = ""
+
+    @property
+    def is_failing(self) -> bool:
+        """Its simulation raises; ``error`` says what."""
+        return self.state == SIMULATION_ERROR
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -253,6 +253,10 @@ class DataFolder:
         for name in ("fleet.json", "processes.json", "outcome.json", "report.json"):
             (self.path / name).unlink(missing_ok=True)
 
+    def forget_world(self) -> None:
+        """The folder holds no world again. Needs the lock."""
+        (self.path / "shardfleet.json").unlink(missing_ok=True)
+
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _compare(self, world: Mapping[str, Any], config: FleetConfig, redis: str) -> None:

@@ -43,7 +43,8 @@ class Status:
     def to_text(self) -> str:
         settling = ", settling" if self.phase == "settle" else ""
         head = f"{self.fleet} (pid {self.pid}{settling})"
-        return f"{head}: {to_line(self.view, self.seconds).strip()}\n{to_plain_table(self.view)}"
+        faults = "".join(f"\n{line.shard}: {line.error}" for line in self.view.shards if line.is_failing)
+        return f"{head}: {to_line(self.view, self.seconds).strip()}\n{to_plain_table(self.view)}{faults}"
 
 
 async def read_status(folder: DataFolder) -> Status:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
-from shardfleet_shard.errors import StoreError, UsageError
+from shardfleet_shard.errors import ShardfleetError, StoreError, UsageError
 from shardfleet_shard.simulations import registry
 from shardfleet_shard.store.redis_store import RedisStore
 
@@ -109,6 +109,7 @@ class Supervisor:
         self._claimed = asyncio.Event()
         self._redis_gone = asyncio.Event()
         self._silent = False
+        self._failing: set[str] = set()
         self._written: list[LocalProcess] = []
 
     def interrupt(self, reason: str = "") -> None:
@@ -163,9 +164,14 @@ class Supervisor:
         store = RedisStore(url, self.config.name)
         self.world = World(store, self.config, self.clock, owned=self.redis is not None)
         try:
-            before = await self.world.take_up(
-                resumed=resumed, fresh=self.options.fresh, stored=self._stored, say=self.screen.say
-            )
+            try:
+                before = await self.world.take_up(
+                    resumed=resumed, fresh=self.options.fresh, stored=self._stored, say=self.screen.say
+                )
+            except ShardfleetError:
+                if self.redis is None and not resumed:
+                    self.folder.forget_world()  # none was begun: the next run may name another Redis
+                raise
             self.folder.write_config(self.config)  # only now, so that refused settings are never taken for the world's
             self.figures = Figures(before=before.processes, counters_before=before.counters)
             self.folder.write_fleet(self.config.name, url, self.options.file, started_unix_us=self._began_us)
@@ -333,6 +339,19 @@ class Supervisor:
         if self._shards:
             self.figures.take_headers(await self.world.headers(self._shards))
             self.figures.take_counters(await self.world.admin.counters(), self.clock.now_unix_us())
+            self._say_failures()
+
+    def _say_failures(self) -> None:
+        """Once when a shard's simulation begins to raise, and once when it works again."""
+        view = self.figures.view(self._shards, self.platform.processes)
+        failing = {line.shard: line.error for line in view.shards if line.is_failing}
+        for shard, error in failing.items():
+            if shard not in self._failing:
+                self.screen.say(f"{shard}: simulation error, tried again each second: {error}")
+        for shard in self._failing - failing.keys():
+            if any(line.shard == shard and line.state == "active" for line in view.shards):
+                self.screen.say(f"{shard}: the simulation works again")
+        self._failing = set(failing)
 
     async def _show(self) -> None:
         while True:

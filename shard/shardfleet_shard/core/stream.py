@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import SimulationError
+from ..errors import SimulationError, UsageError
 from .columns import Columns, first_duplicate
 from .context import Context
 from .election import OwnershipElection
@@ -72,7 +72,10 @@ class EntityStream:
             rows = context.simulation.seed(context.rng, count) if count else context.schema.empty()
         except Exception as error:
             raise SimulationError(f"{context.config.simulation}.seed: {type(error).__name__}: {error}") from error
-        check_rows(rows, f"{context.config.simulation}.seed")
+        try:
+            check_rows(rows, f"{context.config.simulation}.seed")
+        except SimulationError as error:  # there is no world yet, and the next seed would be no better
+            raise UsageError(f"{error}; no world was begun") from error
         groups = group_by_cell(rows, layout, tick=origin)
         context.request(Seed(shard=context.shard, epoch=context.epoch, origin_tick=origin, groups=groups))
         self._in_flight = True

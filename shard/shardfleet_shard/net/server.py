@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import aclosing
 from typing import Any, NoReturn, Protocol
 
@@ -74,6 +75,7 @@ class ShardServer:
         host, colon, port = wanted.rpartition(":")
         if not colon or not host or not port.isdecimal() or int(port) > 65_535:
             raise UsageError(f"--listen {wanted!r}: an address is HOST:PORT, for example 127.0.0.1:0")
+        _check_free(host.strip("[]"), int(port), f"--listen {wanted}")
         try:
             if self._credentials.server is None:
                 bound = self._server.add_insecure_port(wanted)
@@ -172,3 +174,16 @@ async def _abort(context: Any, error: ShardfleetError) -> NoReturn:
         code = grpc.StatusCode.FAILED_PRECONDITION
     await context.abort(code, str(error))
     raise AssertionError("abort returns never")
+
+
+def _check_free(host: str, port: int, named: str) -> None:
+    """Before gRPC tries, which says more on stderr than anyone asked. Raises ``UsageError``."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            if port:
+                probe.listen(1)  # two that only bind do not see each other
+    except OSError as error:
+        raise UsageError(f"{named}: cannot listen there ({error.strerror or error}); is the port taken?") from error

@@ -1,0 +1,80 @@
+"""A simulation that raises: its shard says so and tries again, the others go on, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .place import Place, states
+
+
+@pytest.fixture
+def fresh() -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="sf-bad-", dir="/tmp") as name:
+        yield Place(Path(name))
+
+
+def test_a_plugin_that_raises_for_a_while_heals_and_others_go_on(fresh: Place) -> None:
+    sick = fresh.folder / "sick"
+    fresh.write("moody", sick=str(sick))
+    fleet = fresh.start("--trace", str(fresh.folder / "trace"))
+    try:
+        fresh.wait("two active shards", lambda shards: [s["state"] for s in shards] == ["active"] * 2)
+        sick.touch()
+        fresh.wait("the left shard fails", lambda shards: states(shards) == ["active", "simulation-error"])
+        (failing,) = [s for s in fresh.status()["shards"] if s["state"] == "simulation-error"]
+        assert failing["error"] == "moody.step: RuntimeError: I feel unwell"
+        assert failing["entities"] == 5
+        text = fresh.run("local", "status", "--data", "data").stdout
+        assert f"{failing['shard']}: moody.step: RuntimeError: I feel unwell" in text
+        time.sleep(3)
+        sick.unlink()
+        fresh.wait("both active", lambda shards: states(shards) == ["active", "active"])
+        assert [s["restarts"] for s in fresh.status()["shards"]] == [0, 0]
+        time.sleep(0.5)
+        fresh.run("local", "down", "--data", "data")
+        report = json.loads(fleet.communicate(timeout=40)[0])
+    finally:
+        fleet.kill()
+        fleet.communicate()
+    said = (fresh.folder / "stderr").read_text()
+    assert "simulation error, tried again each second: moody.step: RuntimeError: I feel unwell" in said
+    assert "the simulation works again" in said
+    assert report["entities"] == {
+        "expected": 10, "owned": 10, "passing": 0, "frozen": 0, "missing": 0, "doubled": 0
+    }  # fmt: skip
+    checked = fresh.run("check", "trace", "--json", "--bound", "60")
+    assert checked.returncode == 0, checked.stdout
+    figures = {epoch["shard"]: epoch for epoch in json.loads(checked.stdout)["epochs"]}
+    other = figures[({"ward-0", "ward-1"} - {failing["shard"]}).pop()]
+    ticks = other["last_tick"] - other["first_tick"] + 1
+    assert other["records"] >= 5 * (ticks - 3), "nobody else missed more than a tick or so"
+    assert figures[failing["shard"]]["records"] < 5 * (ticks - 40)
+
+
+def test_a_plugin_that_always_raises_ends_its_process_which_is_started_again(fresh: Place) -> None:
+    sick = fresh.folder / "sick"
+    fresh.write("moody", sick=str(sick))
+    fleet = fresh.start()
+    try:
+        fresh.wait("two active shards", lambda shards: [s["state"] for s in shards] == ["active"] * 2)
+        sick.touch()
+        fresh.wait("it was started again", lambda shards: max((s["restarts"] for s in shards), default=0) >= 2, 40)
+        shards = fresh.status()["shards"]
+        assert sorted(s["restarts"] for s in shards)[0] == 0, "the other one is the same process"
+        assert "active" in states(shards)
+        said = (fresh.folder / "stderr").read_text()
+        assert "exit code 4" in said and "I feel unwell" in said
+        sick.unlink()
+        fresh.wait("both active", lambda shards: states(shards) == ["active", "active"])
+        fresh.run("local", "down", "--data", "data")
+        report = json.loads(fleet.communicate(timeout=40)[0])
+    finally:
+        fleet.kill()
+        fleet.communicate()
+    assert (report["entities"]["owned"], report["entities"]["missing"], report["entities"]["doubled"]) == (10, 0, 0)

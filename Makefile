@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify flights bench bench-quick lock clean
+.PHONY: help install demo test lint types imports generated pytest verify flights bench bench-quick kind-up kind-down lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -73,6 +73,12 @@ bench: install ## every figure three times, into build/bench.json
 
 bench-quick: install ## every figure once, in under a minute, into build/bench.json
 	$(BIN)/python -m tests.performance.bench --quick --out build/bench.json
+
+kind-up: ## a Kubernetes cluster of three kind nodes; KUBECONFIG is build/kubeconfig (see tests/cluster/README.md)
+	$(PYTHON) -m tests.cluster up
+
+kind-down: ## take that cluster away; what was built for it stays in the cache
+	$(PYTHON) -m tests.cluster down
 
 # Resolved anew to the newest versions that pyproject.toml allows, in a venv of its own. A requirement that only some
 # Pythons have is named with its marker, for pip freeze sees one Python alone.

@@ -12,10 +12,22 @@ import pytest
 from shardfleet_shard.authority_manager import RequestLane
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.frames import Final, Offer
-from shardfleet_shard.core.recovery import rebuild
-from shardfleet_shard.core.requests import EntryKind, FleetRecords, JournalEntry, Observe, Reject, ShardRecord
+from shardfleet_shard.core.requests import (
+    Despawn,
+    Done,
+    Join,
+    Observe,
+    Recover,
+    Refused,
+    RefusedReason,
+    Reject,
+    Renew,
+    Spawn,
+    SpawnGroup,
+)
 from shardfleet_shard.errors import StoreError, StoreUnavailable
 from shardfleet_shard.service import ShardService
+from shardfleet_shard.store.memory import MemoryStore
 
 from .attacks import Attack, AttackCluster, AttackProcess
 from .cluster import START_US, Faults
@@ -152,18 +164,25 @@ def test_catching_up_is_held_against_the_lease() -> None:
     assert not runtime.take_effects().ticks
 
 
-@pytest.mark.xfail(strict=True, reason="the fold cannot tell a respawn from what was despawned before it")
-def test_an_id_spawned_again_outlives_its_old_despawn() -> None:
-    """a-0 despawned it as version 5 and has been down for more than a minute; a-1 holds it as version 1, and starts."""
-    schema = Schema(2)
-    rows = schema.rows(id=7, position=[[1.0, 1.0]])
-    despawn = JournalEntry(
-        id="1-0", kind=EntryKind.DESPAWN, count=1, ids=rows.id.tobytes(), versions=np.array([5], "<u4").tobytes()
-    )
-    spawn = JournalEntry(id="70000-0", kind=EntryKind.SPAWN, count=1, tick=1400, offer_tick=1399, rows=rows.pack())
-    records = [
-        ShardRecord(shard=shard, header="", chunks=(), entries=(entry,))
-        for shard, entry in (("a-0", despawn), ("a-1", spawn))
-    ]
-    rebuilt = rebuild("a-1", FleetRecords(records=tuple(records)), schema)
-    assert [arrived.id.tolist() for _, arrived in rebuilt.arriving] == [[7]]
+def test_an_id_is_not_spawned_again_while_a_journal_holds_its_despawn() -> None:
+    """a-0 despawned it and has been down for minutes: the fold of all journals would let the despawn win."""
+    now_ms = 1_000
+    store = MemoryStore(run_id="run", now_ms=lambda: now_ms)
+    store.execute(Join(), generation="")
+    epochs = {}
+    for number, shard in enumerate(("a-0", "a-1")):
+        recover = Recover(shard=shard, ordinal=number, address="", unix_us=1)
+        epochs[shard] = store.execute(recover, generation="run").epoch  # type: ignore[union-attr]
+    store.state.living.add(7)
+    packed = (np.array([7], "<u8").tobytes(), np.array([5], "<u4").tobytes())
+    store.execute(Despawn(shard="a-0", epoch=epochs["a-0"], ids=packed[0], versions=packed[1]), generation="run")
+    store.state.claims["1"] = ("a-1", epochs["a-1"])
+    rows = Schema(2).rows(id=7, position=[[1.0, 1.0]])
+    group = SpawnGroup(cell="1", count=1, ids=rows.id.tobytes(), rows=rows.pack(), tick=9)
+    spawn = Spawn(shard="a-1", epoch=epochs["a-1"], groups=(group,))
+    now_ms += 600_000
+    store.execute(Renew(shard="a-1", epoch=epochs["a-1"], ttl_ms=3_000), generation="run")
+    refused = store.execute(spawn, generation="run")
+    assert isinstance(refused, Refused) and refused.reason is RefusedReason.DUPLICATE
+    store.state.journal("a-0").entries.clear()  # a-0 came back and published without it
+    assert isinstance(store.execute(spawn, generation="run"), Done)

@@ -11,9 +11,8 @@ What counts as evidence, and of what:
 - an ``out``: its peer owns the entity at the entry's version, and the shard that wrote it holds nothing below it;
 - a ``despawn``: nobody owns the entity at that version or below.
 
-An id that was despawned and is spawned again starts at version 1. Redis refuses that for 60 s, by which time a
-living shard has trimmed the ``despawn``; a shard that is down for longer keeps its entry, and the fold then says
-dead until that shard has recovered.
+An id that was despawned and is spawned again starts at version 1. Redis refuses that for a minute, and for as long
+as any journal still holds the despawn, so the fold never meets both.
 """
 
 from __future__ import annotations

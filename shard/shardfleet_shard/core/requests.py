@@ -33,7 +33,8 @@ class RefusedReason(StrEnum):
     UNCLAIMED = "unclaimed"
     """No living shard claims the cell; ``detail`` is its path."""
     DUPLICATE = "duplicate"
-    """An id that is alive already, or was despawned in the last 60 s; ``detail`` is the id."""
+    """An id that is alive already, or was despawned in the last 60 s, or longer ago with the despawn still in a
+    journal (its shard is down); ``detail`` is the id."""
     NOT_OWNER = "not owner"
     """The actor does not hold the election."""
     BUSY = "busy"

@@ -175,4 +175,7 @@ class State:
         self.journal(shard).append(entry, self.now_ms)
 
     def expire_gone(self) -> None:
-        self.gone = {entity: at for entity, at in self.gone.items() if at > self.now_ms - GONE_MS}
+        """Forgets despawns of more than a minute ago, unless a journal may still hold them: its shard may be down."""
+        oldest = [entry_order(journal.entries[0].id)[0] - 1 for journal in self.journals.values() if journal.entries]
+        through_ms = min(self.now_ms - GONE_MS, *oldest) if oldest else self.now_ms - GONE_MS
+        self.gone = {entity: at for entity, at in self.gone.items() if at > through_ms}

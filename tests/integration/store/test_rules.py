@@ -403,6 +403,23 @@ async def test_despawned_ids_stay_taken_for_a_minute(fleet: Fleet, admin: FleetA
     assert (await admin.counters())["despawned"] == 2
 
 
+async def test_a_despawned_id_stays_taken_while_a_journal_may_hold_it(fleet: Fleet) -> None:
+    """The shard that despawned it is down: its journal has had an entry for longer than a minute."""
+    await fleet.done(fleet.spawn(B, 300))
+    await fleet.done(Despawn(**fleet.me(A), ids=ids_of(300), versions=versions_of(9)))
+    prefix = fleet.store.prefix
+    await fleet.store.call(
+        [
+            ("ZINCRBY", f"{prefix}gone", -600_000, ids_of(300)),
+            ("HSET", f"{prefix}epoch", "arena-9", 1),
+            ("XADD", f"{prefix}journal:arena-9", "5-0", "kind", "despawn"),
+        ]
+    )
+    assert (await fleet.ask(fleet.spawn(B, 300), Refused)).reason is RefusedReason.DUPLICATE
+    await fleet.store.call([("DEL", f"{prefix}journal:arena-9")])
+    assert await fleet.done(fleet.spawn(B, 300)) == "ok"
+
+
 async def test_seed_happens_once_in_a_life(fleet: Fleet) -> None:
     seed = Seed(**fleet.me(A), origin_tick=1234, groups=fleet.spawn(A, 1, 2).groups)
     assert (await fleet.ask(seed, Refused)).reason is RefusedReason.NOT_OWNER

@@ -6,7 +6,15 @@ local BATCH = 1000 -- unpack() fails somewhere above 7,000 values
 local function expire_gone()
   local now = call('TIME')
   local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-  call('ZREMRANGEBYSCORE', prefix .. 'gone', '-inf', integer(now_ms - GONE_MS))
+  -- A despawn that still stands in a journal (its shard may be down) would beat a spawn of the same id after it.
+  local through_ms = now_ms - GONE_MS
+  for _, name in ipairs(call('HKEYS', prefix .. 'epoch')) do
+    local oldest = call('XRANGE', prefix .. 'journal:' .. name, '-', '+', 'COUNT', 1)[1]
+    if oldest then
+      through_ms = math.min(through_ms, tonumber(string.match(oldest[1], '^%d+')) - 1)
+    end
+  end
+  call('ZREMRANGEBYSCORE', prefix .. 'gone', '-inf', integer(through_ms))
   return now_ms
 end
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfleet_shard.core.columns import Columns, Schema
 from shardfleet_shard.core.journal import key_of
+from shardfleet_shard.core.ledger import entry_rows
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.recovery import rebuild
 from shardfleet_shard.core.requests import EntryKind, FleetRecords, JournalEntry, ShardRecord
@@ -59,8 +60,15 @@ class PlainShard:
         )
 
     def apply(self, number: int) -> None:
-        """Takes one entry up, in whatever order the entries come to it."""
-        waiting = [entry for entry in self.journal if entry.id not in self.applied]
+        """Takes one entry up, in whatever order they come to it; what befalls one entity comes in its order."""
+        waiting: list[JournalEntry] = []
+        named: set[int] = set()
+        for entry in self.journal:
+            if entry.id not in self.applied:
+                entities = set(entry_rows(entry)[0].tolist())
+                if named.isdisjoint(entities):
+                    waiting.append(entry)
+                named |= entities
         if not waiting:
             return
         entry = waiting[number % len(waiting)]

@@ -151,3 +151,15 @@ class Figures:
 
 def _ms(value_us: int | None) -> float | None:
     return None if value_us is None else value_us / 1000
+
+
+def failure_news(view: FleetView, before: frozenset[str]) -> tuple[list[str], frozenset[str]]:
+    """What to say where a shard's simulation begins to raise, or works again; and the shards that fail now.
+
+    Args:
+        before: the shards that failed when this was asked last.
+    """
+    failing = {line.shard: line.error for line in view.shards if line.is_failing}
+    healed = sorted(before & {line.shard for line in view.shards if line.state == "active"})
+    news = [f"{name}: simulation error, tried again each second: {failing[name]}" for name in failing.keys() - before]
+    return sorted(news) + [f"{name}: the simulation works again" for name in healed], frozenset(failing)

@@ -26,7 +26,7 @@ from ..platforms import perform
 from ..platforms.local import SHARD_COMMAND, LocalOptions, LocalPlatform, LocalProcess
 from ..watchdog import Watchdog
 from .embedded_redis import EmbeddedRedis
-from .figures import Figures
+from .figures import Figures, failure_news
 from .folder import EMBEDDED, DataFolder, trace_folder, without_password
 from .loops import beside, first_of, within
 from .report import Run, build, faults, why_no_handoffs
@@ -109,7 +109,7 @@ class Supervisor:
         self._claimed = asyncio.Event()
         self._redis_gone = asyncio.Event()
         self._silent = False
-        self._failing: set[str] = set()
+        self._failing: frozenset[str] = frozenset()
         self._written: list[LocalProcess] = []
 
     def interrupt(self, reason: str = "") -> None:
@@ -339,19 +339,10 @@ class Supervisor:
         if self._shards:
             self.figures.take_headers(await self.world.headers(self._shards))
             self.figures.take_counters(await self.world.admin.counters(), self.clock.now_unix_us())
-            self._say_failures()
-
-    def _say_failures(self) -> None:
-        """Once when a shard's simulation begins to raise, and once when it works again."""
-        view = self.figures.view(self._shards, self.platform.processes)
-        failing = {line.shard: line.error for line in view.shards if line.is_failing}
-        for shard, error in failing.items():
-            if shard not in self._failing:
-                self.screen.say(f"{shard}: simulation error, tried again each second: {error}")
-        for shard in self._failing - failing.keys():
-            if any(line.shard == shard and line.state == "active" for line in view.shards):
-                self.screen.say(f"{shard}: the simulation works again")
-        self._failing = set(failing)
+            view = self.figures.view(self._shards, self.platform.processes)
+            news, self._failing = failure_news(view, self._failing)
+            for line in news:
+                self.screen.say(line)
 
     async def _show(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from shardfleet_operator.local.figures import Figures
+from shardfleet_operator.local.figures import Figures, failure_news
 from shardfleet_operator.local.table import ms, screen_for, to_line, to_plain_table
 from shardfleet_operator.plan import Process, ProcessState
 from shardfleet_operator.platforms.local import LocalProcess
@@ -60,6 +60,22 @@ def test_states_of_processes() -> None:
     resigned = figures.view(["a-0"], [_process("a-0", exit_code=0)])
     assert resigned.shards[0].state == "resigned"
     assert view.active == 1
+
+
+def test_a_failing_simulation_is_told_once_and_so_is_its_healing() -> None:
+    figures = Figures()
+
+    def news_of(state: str, failing: frozenset[str]) -> tuple[list[str], frozenset[str]]:
+        figures.take_headers(
+            [_header("a-0", 1, state=state, last_error="x.step: no"), _header("a-1", 1, state="active")]
+        )
+        return failure_news(figures.view(["a-0", "a-1"]), failing)
+
+    news, failing = news_of("simulation-error", frozenset())
+    assert (news, failing) == (["a-0: simulation error, tried again each second: x.step: no"], {"a-0"})
+    assert news_of("simulation-error", failing) == ([], {"a-0"})
+    assert news_of("active", failing) == (["a-0: the simulation works again"], frozenset())
+    assert news_of("active", frozenset()) == ([], frozenset())
 
 
 def test_lines_are_plain_and_short() -> None:

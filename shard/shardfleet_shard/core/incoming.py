@@ -324,7 +324,7 @@ class IncomingTransfers:
             transfer=str(incoming.id),
             origin="final" if final else "offer",
             switch_tick=incoming.switch_tick,
-            state_tick=incoming.final_tick if final else incoming.switch_tick - 1,
+            state_tick=self._state_tick(incoming),
             offer_tick=incoming.offer_tick,
         )
         where = context.tracker.add(rows, since_tick=tick)
@@ -333,6 +333,12 @@ class IncomingTransfers:
         if not incoming.catch_up:
             self._began.append((incoming, where))
         self._send_adopted(incoming)
+
+    def _state_tick(self, incoming: Incoming) -> int:
+        """The tick at whose end the rows are that the adoption starts from."""
+        if incoming.final is not None:
+            return incoming.final_tick
+        return incoming.switch_tick - 1 if self.context.simulation.exact else incoming.offer_tick
 
     def _without_older_or_newer(self, rows: Columns) -> Columns:
         """Leaves out rows that are here under the same or a higher version; makes older ones here go first."""

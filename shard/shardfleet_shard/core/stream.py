@@ -33,6 +33,7 @@ class EntityStream:
         self.election = election
         self.waiting: list[tuple[JournalEntry, Columns]] = []
         self.seeded = False
+        self._seed_rows: Columns | None = None
         self.arrivals_through = -1
         self.stale = True
         """What is known of the seed and the arrivals may be old: look before writing."""
@@ -66,19 +67,25 @@ class EntityStream:
 
     def _seed(self, layout: Layout) -> None:
         context = self.context
-        count = context.config.seed_entities
         origin = context.current_tick + LEAD_TICKS
+        if self._seed_rows is None:  # kept over refusals: the plugin is asked once
+            self._seed_rows = self._new_world()
+        groups = group_by_cell(self._seed_rows, layout, tick=origin)
+        context.request(Seed(shard=context.shard, epoch=context.epoch, origin_tick=origin, groups=groups))
+        self._in_flight = True
+
+    def _new_world(self) -> Columns:
+        context, count = self.context, self.context.config.seed_entities
+        source = f"{context.config.simulation}.seed"
         try:
             rows = context.simulation.seed(context.rng, count) if count else context.schema.empty()
         except Exception as error:
-            raise SimulationError(f"{context.config.simulation}.seed: {type(error).__name__}: {error}") from error
+            raise SimulationError(f"{source}: {type(error).__name__}: {error}") from error
         try:
-            check_rows(rows, f"{context.config.simulation}.seed")
+            check_rows(rows, source)
         except SimulationError as error:  # there is no world yet, and the next seed would be no better
             raise UsageError(f"{error}; no world was begun") from error
-        groups = group_by_cell(rows, layout, tick=origin)
-        context.request(Seed(shard=context.shard, epoch=context.epoch, origin_tick=origin, groups=groups))
-        self._in_flight = True
+        return rows
 
     def _arrive(self, layout: Layout) -> None:
         context = self.context
@@ -125,6 +132,7 @@ class EntityStream:
         if isinstance(reply, Done):
             if isinstance(request, Seed):
                 self.seeded = True
+                self._seed_rows = None
                 self.context.origin_tick = request.origin_tick
                 self._asked_through = self.arrivals_through
             else:

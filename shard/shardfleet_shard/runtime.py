@@ -17,20 +17,18 @@ import numpy as np
 from .config import FleetConfig
 from .core.authority import EntityAuthorityTracker
 from .core.clock import Clock
-from .core.columns import U64, Columns, Schema
-from .core.context import CATCH_UP_LIMIT_US, Context, Effects
+from .core.columns import U64, Schema
+from .core.comeback import Comeback
+from .core.context import Context, Effects
 from .core.despawn import Despawns
 from .core.election import OwnershipElection
 from .core.frames import Answer, Final, Frame, Nudge, Offer
 from .core.journal_reader import JournalReader
 from .core.lease import Lease
-from .core.ledger import entry_rows
 from .core.mailbox import TransferMailbox
 from .core.manifest import PASSING
 from .core.membership import Membership
-from .core.outgoing import RETRY_US
 from .core.planner import BorderHandoffPlanner
-from .core.recovery import RecoveredRows, rebuild
 from .core.requests import (
     Accept,
     Adopted,
@@ -43,7 +41,6 @@ from .core.requests import (
     Elect,
     Elected,
     Entries,
-    EntryKind,
     FleetRecords,
     Observe,
     Observed,
@@ -66,12 +63,10 @@ from .core.requests import (
 from .core.simulation import Simulation
 from .core.stream import EntityStream
 from .core.ticks import TickGrid
-from .core.transfer import TransferId
 from .errors import SimulationError
+from .farewell import Farewell
 from .telemetry import TelemetryPublisher
 
-CATCH_UP_SLICE_US = 200_000
-"""A recovered world is caught up in slices, so that renewals are sent and answered in between."""
 SIMULATION_RETRIES = 10
 SIMULATION_RETRY_US = 1_000_000
 
@@ -104,17 +99,6 @@ class _Failure:
 
     count: int = 0
     next_try_us: int = 0
-
-
-@dataclass(slots=True)
-class _Behind:
-    """What a recovered shard still has to catch up before it takes its rows up."""
-
-    rebuilt: RecoveredRows
-    rows: Columns
-    next_tick: int
-    steps_left: int
-    """A simulation that is too slow to catch up goes on from where it is."""
 
 
 class ServerAuthorityRuntime:
@@ -160,6 +144,7 @@ class ServerAuthorityRuntime:
         self.mailbox = TransferMailbox(self.context)
         self.journal_reader = JournalReader(self.context, self.mailbox, self.stream)
         self.despawns = Despawns(self.context)
+        self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
         self.planner = BorderHandoffPlanner(
             shard,
             grid,
@@ -172,18 +157,18 @@ class ServerAuthorityRuntime:
         self.exit_code = EXIT_RESIGNED
         self.exit_reason = ""
         self.unreachable: tuple[str, ...] = ()
-        self._fleet: FleetRecords | None = None
-        self._reading_fleet = False
-        self._behind: _Behind | None = None
-        self._next_read_us = 0
         self._failure = _Failure()
         self._redis_silent = False
         """The last thing heard of Redis is that it does not answer."""
-        self._settle = False
-        self._drain = False
-        self._had_cell = False
-        self._resting_tick = -1
-        self._resign_sent = False
+        self.farewell = Farewell(
+            self.context,
+            self.membership,
+            self.mailbox,
+            self.stream,
+            self.journal_reader,
+            self.despawns,
+            self.telemetry,
+        )
 
     # --- what the driver does with it ---------------------------------------------------------------------------
 
@@ -194,11 +179,11 @@ class ServerAuthorityRuntime:
 
     def drain(self) -> None:
         """Ends this shard once the layout has given its cells to others and they have its entities."""
-        self._drain = True
+        self.farewell.drain = True
 
     def settle(self) -> None:
         """Ends this shard in order: no new transfers, open ones finish, last manifest, RESIGN."""
-        self._settle = True
+        self.farewell.settle = True
 
     @property
     def next_deadline_us(self) -> int:
@@ -227,13 +212,15 @@ class ServerAuthorityRuntime:
         started_us = clock.now_unix_us()
         self.context.current_tick = tick
         self._housekeep(started_us, clock.boottime_us())
-        if self.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING) or self._resting_tick >= 0:
+        if self.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING) or self.farewell.resting_tick >= 0:
             return
         stats = self.context.stats
         if not self.membership.lease.held(clock.boottime_us()):
             stats.state = "fenced"
             return
-        stats.state = "simulation-error" if self._failure.count else "draining" if self._draining else str(self.state)
+        stats.state = (
+            "simulation-error" if self._failure.count else "draining" if self.farewell.draining else str(self.state)
+        )
         try:
             self._read_mailbox(tick)
             self._adopt_incoming(tick)
@@ -241,7 +228,8 @@ class ServerAuthorityRuntime:
                 return
             self._plan_outgoing(tick)
             self._commit_outgoing(tick)
-            self._rest(tick)
+            if self.state is RuntimeState.SETTLING:
+                self.farewell.rest(tick)
             self._publish_telemetry(tick)
             self._simulation_works()
         except SimulationError as error:
@@ -250,6 +238,11 @@ class ServerAuthorityRuntime:
                 self._publish_telemetry(tick)  # rows as they were; otherwise nobody would hear of the error
         stats.ticks += 1
         stats.tick_us.add(clock.now_unix_us() - started_us)
+
+    def _said_state(self) -> str:
+        if self._failure.count:
+            return "simulation-error"
+        return "draining" if self.farewell.draining else str(self.state)
 
     def _read_mailbox(self, tick: int) -> None:
         """1. Frames and answers were taken as they came; what they left for the tick is rows that must go."""
@@ -316,7 +309,7 @@ class ServerAuthorityRuntime:
         context.stats.passing = int(np.count_nonzero(context.tracker.states == PASSING))
         context.stats.frozen = context.tracker.frozen_count
         context.stats.transfers_open = self.mailbox.open_count
-        if self._resting_tick == tick or self.telemetry.due(context.clock.now_unix_us()):
+        if self.farewell.resting_tick == tick or self.telemetry.due(context.clock.now_unix_us()):
             self.telemetry.publish(tick)
 
     # --- around the tick ----------------------------------------------------------------------------------------
@@ -338,40 +331,23 @@ class ServerAuthorityRuntime:
         if self.election.look_due(now_us) and self.state is RuntimeState.ACTIVE:
             self.election.sent()
             context.request(Elect(shard=context.shard, epoch=context.epoch, ttl_ms=self.election.ttl_ms))
-        if self.state is RuntimeState.ACTIVE and self._resting_tick < 0 and membership.lease.held(boottime_us):
+        if self.state is RuntimeState.ACTIVE and self.farewell.resting_tick < 0 and membership.lease.held(boottime_us):
             self._advance_stream(now_us)
-        self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None or self._quiet)
+        quiet = self.state is RuntimeState.SETTLING and self.farewell.quiet
+        self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None or quiet)
         self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
-            self._settle_further()
+            self.farewell.advance(failing=bool(self._failure.count))
 
     def _enter_or_leave_settling(self) -> None:
         """A fleet that settles rests with its rows; a shard without a cell ends once it has none."""
-        membership = self.membership
-        self._had_cell = self._had_cell or bool(membership.claimed)
-        asked = self._settle or membership.phase == "settle"
-        if self.state is RuntimeState.ACTIVE and (asked or self._drained):
+        farewell = self.farewell
+        if self.state is RuntimeState.ACTIVE and (farewell.asked or farewell.drained):
             self.state = RuntimeState.SETTLING
-            membership.giving_up = True
-            self.mailbox.refuse("settling")
-        elif self.state is RuntimeState.SETTLING and not asked and len(self.context.tracker):
-            # A spawn that was written before the claims were given up: it must still go to whoever has its cell.
+            farewell.begin()
+        elif self.state is RuntimeState.SETTLING and not farewell.asked and len(self.context.tracker):
             self.state = RuntimeState.ACTIVE
-            self._resting_tick = -1
-            membership.giving_up = False
-            self.mailbox.refuse("")
-
-    @property
-    def _draining(self) -> bool:
-        """The layout has no cell for this shard any more: it hands over what it has, and then ends."""
-        layout = self.membership.layout
-        leaving = self._drain or self._had_cell
-        return leaving and bool(layout.cells) and not layout.cells_of(self.context.shard)
-
-    @property
-    def _drained(self) -> bool:
-        nothing_left = not len(self.context.tracker) and not self.mailbox.open_count
-        return self._draining and nothing_left and not self.membership.claimed
+            farewell.take_back()
 
     def _advance_stream(self, now_us: int) -> None:
         if not self.membership.layout.cells:
@@ -382,121 +358,14 @@ class ServerAuthorityRuntime:
             self._simulation_failed(error)
 
     def _recover(self, now_us: int, boottime_us: int) -> None:
-        """RECOVER is done: read, wait for the former lease, then take the rows up."""
-        if self._behind is None:
-            if self._fleet is None and not self._reading_fleet and now_us >= self._next_read_us:
-                self._reading_fleet = True
-                self.context.request(ReadFleet())
-            if self._fleet is None or not self.membership.lease.held(boottime_us) or not self.membership.observed_us:
-                return
-            self._behind = self._rebuild(self._fleet)
-            self._fleet = None
-        if not self.membership.lease.held(boottime_us):
-            return
         try:
-            if not self._catch_up(self._behind):
+            if not self.comeback.advance(now_us, boottime_us):
                 return
         except SimulationError as error:
             self._end(EXIT_SIMULATION, f"while catching up: {error}")
             return
-        self._take_up(self._behind)
-        self._behind = None
         self.state = RuntimeState.ACTIVE
         self.context.stats.state = str(self.state)
-
-    def _rebuild(self, fleet: FleetRecords) -> _Behind:
-        context = self.context
-        rebuilt = rebuild(context.shard, fleet, context.schema)
-        journal = context.journal
-        journal.position = journal.read_through = rebuilt.position
-        journal.read(rebuilt.entries)
-        for key in rebuilt.done:
-            journal.apply(key)
-        context.event(
-            "adopt",
-            context.current_tick,
-            rebuilt.rows.id,
-            rebuilt.rows.version,
-            origin="manifest",
-            state_tick=rebuilt.manifest_tick,
-        )
-        for entry in rebuilt.entries:
-            if entry.kind is EntryKind.DESPAWN:  # its process may have died before it could say so
-                context.event("despawn", context.current_tick, *entry_rows(entry))
-        # A row is simulated once for each world tick, whatever rest lies between two of them.
-        first_tick = context.after_rests(rebuilt.manifest_tick) + 1
-        return _Behind(rebuilt, rebuilt.rows, first_tick, context.grid.ticks_in(CATCH_UP_LIMIT_US))
-
-    def _catch_up(self, behind: _Behind) -> bool:
-        """Moves the recovered rows to the end of the tick before this one; False: not there yet."""
-        context = self.context
-        if context.current_tick < behind.next_tick:
-            return False  # the former process' clock was ahead of this one's: its ticks are not simulated again
-        started_us, last = context.clock.now_unix_us(), context.current_tick - 1
-        behind.next_tick = max(behind.next_tick, last + 1 - behind.steps_left)
-        while behind.next_tick <= last and behind.steps_left:
-            if context.clock.now_unix_us() - started_us >= CATCH_UP_SLICE_US:
-                return False
-            rows = context.catch_up(behind.rows, behind.next_tick, behind.next_tick)
-            if rows is None:
-                return False
-            behind.rows = rows
-            behind.next_tick += 1
-            behind.steps_left -= 1
-        return True
-
-    def _take_up(self, behind: _Behind) -> None:
-        context, recovered, manifest_tick = self.context, self.membership.recovered, behind.rebuilt.manifest_tick
-        assert recovered is not None
-        # When each of them came went with the former process: no later than this.
-        context.tracker.add(behind.rows, since_tick=manifest_tick + 1)
-        context.tracker.recovered_tick = manifest_tick + 1
-        coming: set[TransferId | None] = set(recovered.accepted_incoming)
-        for stored, rows in behind.rebuilt.arriving:
-            entry = context.entry_after_rests(stored)
-            if entry.kind is EntryKind.IN:
-                self.mailbox.take_from_journal(entry, rows)
-                coming -= {entry.transfer}
-            else:
-                self.stream.take_spawn(entry, rows)
-        for transfer in recovered.accepted_incoming:
-            if transfer in coming:
-                self.mailbox.adopted_before(transfer)
-
-    @property
-    def _quiet(self) -> bool:
-        """Settling, and nothing is open any more."""
-        return (
-            self.state is RuntimeState.SETTLING
-            and not (self.membership.claimed or self.mailbox.open_count or self.stream.waiting or self.despawns.open)
-            and self.context.journal.settled
-            and not self.journal_reader.reading
-            and self.telemetry.in_flight is None
-        )
-
-    def _rest(self, tick: int) -> None:
-        """Once all is quiet, ``tick`` is the last one, and the last manifest is as of its end."""
-        if self._quiet:
-            self.context.stats.transfers_open = 0
-            self._resting_tick = tick
-
-    def _settle_further(self) -> None:
-        """After the last manifest: RESIGN; a refusal means that something came in between."""
-        if self._resting_tick < 0 and self._failure.count:
-            self._rest(self.context.current_tick)  # a simulation that fails has no last tick of its own
-        if self._resting_tick < 0 or self.telemetry.in_flight is not None or self._resign_sent:
-            return
-        if self._published_at_rest:
-            self._resign_sent = True
-            self.context.request(Resign(shard=self.context.shard, epoch=self.context.epoch))
-        elif self._failure.count:
-            self.telemetry.publish(self.context.current_tick)
-        else:
-            self._resting_tick = -1  # no answer to the last manifest: there will be another one
-
-    @property
-    def _published_at_rest(self) -> bool:
-        return self._resting_tick >= 0 and self.telemetry.published_tick >= self._resting_tick
 
     def _simulation_failed(self, error: SimulationError) -> None:
         """The old buffer stays, the claims are given up, and it is tried again each second."""
@@ -571,8 +440,7 @@ class ServerAuthorityRuntime:
                     self.state = RuntimeState.RECOVERING
                     self._housekeep(now_us, boottime_us)
             case ReadFleet(), (FleetRecords() | None):
-                self._reading_fleet = False
-                self._fleet, self._next_read_us = reply, now_us + RETRY_US
+                self.comeback.handle_fleet(reply, now_us)
             case Elect(), (Elected() | None):
                 self.election.answered(reply, now_us)
             case ((Seed() | Arrive()), (Done() | Refused() | None)):
@@ -608,14 +476,10 @@ class ServerAuthorityRuntime:
             self.membership.claim(now_us)
 
     def _resigned(self, reply: Reply | None) -> None:
-        self._resign_sent = False
-        if isinstance(reply, Done):
+        if self.farewell.handle_resigned(reply):
             self.state = RuntimeState.RESIGNED
             self.exit_code = EXIT_RESIGNED
             self.context.stats.state = "resigned"
-        elif isinstance(reply, Refused):
-            self._resting_tick = -1  # something came in: take it up, then rest again
-            self.journal_reader.read_soon()
 
     def _nudge_all(self) -> None:
         self.journal_reader.read_soon()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from shardfleet_shard.authority_manager import RequestLane
 from shardfleet_shard.core.columns import Schema
-from shardfleet_shard.core.frames import Final, Offer
+from shardfleet_shard.core.frames import Answer, Final, Frame, Offer
 from shardfleet_shard.core.requests import (
     Despawn,
     Done,
@@ -30,7 +30,7 @@ from shardfleet_shard.service import ShardService
 from shardfleet_shard.store.memory import MemoryStore
 
 from .attacks import Attack, AttackCluster, AttackProcess
-from .cluster import START_US, Faults
+from .cluster import START_US, Cluster, Faults, Process
 
 HARSH = Faults(
     frame_lost=0.1,
@@ -186,3 +186,20 @@ def test_an_id_is_not_spawned_again_while_a_journal_holds_its_despawn() -> None:
     assert isinstance(refused, Refused) and refused.reason is RefusedReason.DUPLICATE
     store.state.journal("a-0").entries.clear()  # a-0 came back and published without it
     assert isinstance(store.execute(spawn, generation="run"), Done)
+
+
+class TakingBack(Cluster):
+    """Every target that says 'accepted' says 'rejected' right after it."""
+
+    def send(self, process: Process, peer: str, frame: Frame) -> None:
+        super().send(process, peer, frame)
+        if isinstance(frame, Answer) and frame.accepted:
+            super().send(process, peer, replace(frame, accepted=False, reason="on second thoughts"))
+
+
+def test_a_peer_that_takes_its_word_back_stops_nobody() -> None:
+    cluster = TakingBack(5, shards=3)
+    cluster.run()
+    assert cluster.ledger.completed > 20
+    refused = sum(process.runtime.context.stats.frames_refused for process in cluster.processes.values())
+    assert refused > 0

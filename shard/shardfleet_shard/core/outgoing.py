@@ -9,7 +9,7 @@ from .context import Context
 from .frames import Answer, Final, Offer
 from .planner import PlannedTransfer
 from .requests import Begin, Cancel, Done, EntryKind, Outcome, Released
-from .transfer import Outgoing, OutgoingAction, OutgoingInput, OutgoingState, TransferId
+from .transfer import OUTGOING, Outgoing, OutgoingAction, OutgoingInput, OutgoingState, TransferId
 
 RETRY_US = 100_000
 """Between a request that was not answered and the next of the same."""
@@ -97,7 +97,11 @@ class OutgoingTransfers:
         outgoing = self._mine(answer.transfer)
         if outgoing is None or outgoing.target != peer or answer.generation != self.context.generation:
             return
-        self._take(outgoing, OutgoingInput.LEARN_ACCEPTED if answer.accepted else OutgoingInput.LEARN_REFUSED)
+        event = OutgoingInput.LEARN_ACCEPTED if answer.accepted else OutgoingInput.LEARN_REFUSED
+        if (outgoing.state, event) not in OUTGOING:  # a peer that takes its word back: no reason to stop
+            self.context.stats.frames_refused += 1
+            return
+        self._take(outgoing, event)
 
     def handle_reply(self, request: Begin | Cancel | Released, reply: Done | None) -> None:
         outgoing = self._mine(request.transfer)

@@ -144,7 +144,8 @@ class Renew:
 class Ended:
     """By the platform, after it has seen the process end (waitpid, kubelet): deletes the shard's lease.
 
-    Only where the lease's epoch is at most ``epoch`` (0: whatever it is). Answer: ``Done(OK)``.
+    Only where the lease is of that very ``epoch`` (0: whatever it is): an older process may live on unseen, and its
+    lease must then run out. Answer: ``Done(OK)``.
     """
 
     shard: str

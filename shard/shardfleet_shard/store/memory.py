@@ -165,7 +165,7 @@ def _renew(state: State, r: Renew) -> Reply:
 
 
 def _ended(state: State, r: Ended) -> Reply:
-    if r.shard in state.leases and (r.epoch == 0 or state.leases[r.shard][0] <= r.epoch):
+    if r.shard in state.leases and r.epoch in (0, state.leases[r.shard][0]):
         del state.leases[r.shard]
     return OK
 

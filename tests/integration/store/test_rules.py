@@ -242,6 +242,14 @@ async def test_recover_leaves_lease_journal_and_manifest_and_takes_the_claims(fl
     assert await fleet.done(Renew(**fleet.me(A), ttl_ms=60_000)) == "ok"
 
 
+async def test_ended_spares_the_lease_of_an_older_process_that_may_live_on(fleet: Fleet) -> None:
+    old = fleet.epochs[A]
+    recovered = await fleet.ask(Recover(shard=A, ordinal=0, address="h", unix_us=old + 10), Recovered)
+    await fleet.done(Ended(shard=A, epoch=recovered.epoch))
+    again = await fleet.ask(Recover(shard=A, ordinal=0, address="h", unix_us=old + 20), Recovered)
+    assert again.lease_left_ms > 0, "the successor still waits for it"
+
+
 async def test_ended_spares_a_newer_lease(fleet: Fleet) -> None:
     await fleet.done(Ended(shard=A, epoch=fleet.epochs[A] - 1))
     assert (await fleet.ask(Observe(), Observed)).members[0].living

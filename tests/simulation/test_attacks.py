@@ -189,12 +189,13 @@ def test_an_id_is_not_spawned_again_while_a_journal_holds_its_despawn() -> None:
 
 
 class TakingBack(Cluster):
-    """Every target that says 'accepted' says 'rejected' right after it."""
+    """Every target that says 'accepted' says 'rejected' soon after it."""
 
     def send(self, process: Process, peer: str, frame: Frame) -> None:
         super().send(process, peer, frame)
         if isinstance(frame, Answer) and frame.accepted:
-            super().send(process, peer, replace(frame, accepted=False, reason="on second thoughts"))
+            other = replace(frame, accepted=False, reason="on second thoughts")
+            self.at(self.now_us + 5_000, lambda: Cluster.send(self, process, peer, other))
 
 
 def test_a_peer_that_takes_its_word_back_stops_nobody() -> None:

@@ -24,6 +24,7 @@ from shardfleet_shard.core.requests import (
     ReadEntries,
     ReadFleet,
     Recover,
+    Recovered,
     Refused,
     RefusedReason,
     Reject,

@@ -55,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--ordinal", required=True, type=int)
     result.add_argument("--config", required=True, type=Path, help="JSON file of the fleet's settings")
     result.add_argument("--listen", default="127.0.0.1:0", help="host:port for gRPC; port 0 takes a free one")
+    result.add_argument("--advertise", metavar="HOST", help="the host that peers dial; default: the one of --listen")
+    result.add_argument("--health", default="", help="host:port that answers health alone, in plain text")
     result.add_argument("--trace", type=Path, help="folder for the per-tick trace")
     result.add_argument(
         "--on-sigterm",
@@ -97,7 +99,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
     schema = schema_for(config.simulation, config.dimensions)
     simulation = load(config.simulation, world_for(config), config.parameters)
-    store = RedisStore(url, config.name)
+    store = RedisStore(url, config.identity)
     await store.connect()
     joined = await store.join()
     if joined.stored != joined.generation:
@@ -106,8 +108,10 @@ async def _run(arguments: argparse.Namespace) -> int:
         return EXIT_GENERATION
     grid = TickGrid(config.tick_rate)
     peers = LinkedPeers(clock, skew_limit_us=config.skew_limit_us)
-    server = ShardServer(arguments.listen, schema=schema)
+    server = ShardServer(arguments.listen, schema=schema, health_address=arguments.health)
     address = await server.bind()
+    if arguments.advertise:
+        address = f"{arguments.advertise}:{address.rpartition(':')[2]}"
     runtime = ServerAuthorityRuntime(
         shard=arguments.shard,
         ordinal=arguments.ordinal,

@@ -72,10 +72,17 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What the fleet's file asks for. ``running`` False: all shards settle and end."""
+    """What the fleet's file asks for.
+
+    Attributes:
+        running: False: all shards settle and end.
+        gives_up: a shard that was started wrongly (exit code 2) ends the fleet, for a person waits at a terminal.
+            False: it is tried again like any other, for what it met may be mended meanwhile.
+    """
 
     config: FleetConfig
     running: bool = True
+    gives_up: bool = True
 
     @property
     def name(self) -> str:
@@ -190,7 +197,8 @@ def plan(desired: Desired, observed: Observed, now_us: int) -> list[Action]:
     """
     shards, first, reason = _wanted(desired, observed)
     processes = _newest(observed.processes)
-    reason = reason or _hopeless(shards, processes)
+    if desired.gives_up:
+        reason = reason or _hopeless(shards, processes)
     actions: list[Action] = list(first)
     if reason or observed.failed:
         shards, actions = {}, [] if observed.failed else [FailFleet(reason=reason)]

@@ -6,7 +6,7 @@ could look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,6 +101,22 @@ def merge_conditions(
             }
         )
     return result
+
+
+def turned(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> list[tuple[Literal["Normal", "Warning"], Mapping[str, Any]]]:
+    """What is worth an Event: that the fleet became available, that it is no more, every new trouble, and its end."""
+    known = {one.get("type"): one for one in before}
+    news: list[tuple[Literal["Normal", "Warning"], Mapping[str, Any]]] = []
+    for one in now:
+        old = known.get(one["type"]) or {}
+        was, is_true = old.get("status") == "True", one["status"] == "True"
+        if one["type"] == "Available" and was != is_true:
+            news.append(("Normal" if is_true else "Warning", one))
+        elif one["type"] == "Degraded" and (was != is_true or (is_true and old.get("reason") != one["reason"])):
+            news.append(("Warning" if is_true else "Normal", one))
+    return news
 
 
 def _available(facts: Facts) -> Condition:

@@ -15,7 +15,7 @@ from . import names
 from .conditions import Condition, merge_conditions
 from .pods import PodFacts
 
-FIGURES_INTERVAL_US = 10_000_000
+FIGURES_INTERVAL_US = 5_000_000
 """Figures that only count on are written this often; a condition or a shard's coming and going at once."""
 
 _FIGURES = ("entities", "transfers", "telemetryInterval")

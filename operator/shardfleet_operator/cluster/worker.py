@@ -26,7 +26,7 @@ from ..plan import Observed as PlanObserved
 from ..platforms import perform
 from ..platforms.kubernetes import KubernetesPlatform
 from . import names
-from .conditions import Facts, Problem, conditions
+from .conditions import Facts, Problem, conditions, turned
 from .deletion import Deletion
 from .events import EventRecorder, api_time
 from .figures import FleetFigures
@@ -377,19 +377,9 @@ class FleetWorker:
         if not is_due(status, self._written, since_us=now_us - self._written_us):
             return
         await self._api.merge(SHARD_FLEETS, self.namespace, self.name, {"status": status}, subresource="status")
-        await self._say_changes(status)
+        for kind, one in turned(self._written.get("conditions") or (), status["conditions"]):
+            await self._say.say(kind, one["reason"], one["message"])
         self._written, self._written_us = status, now_us
-
-    async def _say_changes(self, status: Mapping[str, Any]) -> None:
-        """An Event for each condition that turned."""
-        before = {one["type"]: one for one in self._written.get("conditions") or ()}
-        for one in status["conditions"]:
-            old = before.get(one["type"]) or {}
-            turned = (old.get("status"), old.get("reason")) != (one["status"], one["reason"])
-            is_bad = (one["status"] == "True") == (one["type"] == "Degraded")
-            if turned and one["type"] in ("Available", "Degraded") and (one["status"] != "False" or is_bad or old):
-                healthy = (one["type"] == "Available") == (one["status"] == "True")
-                await self._say.say("Normal" if healthy else "Warning", one["reason"], one["message"])
 
 
 def _problem_of(error: ShardfleetError) -> Problem:

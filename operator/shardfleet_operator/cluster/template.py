@@ -49,11 +49,19 @@ def _merged(under: Any, own: Any, path: str) -> Any:
 
 def _merged_list(under: Any, own: list[Any], path: str, key: str) -> list[Any]:
     """The operator's items first, in its order; then the user's own."""
-    if not isinstance(under, list) or any(not isinstance(item, Mapping) or key not in item for item in under):
-        raise SpecError([(path, f"must be a list of groups of fields, each with {key}")])
+    for items in (under, own):
+        if not isinstance(items, list) or not all(_is_keyed(item, key) for item in items):
+            raise SpecError([(path, f"must be a list of groups of fields, each with {key}")])
+        keys = [item[key] for item in items]
+        if len(set(keys)) < len(keys):
+            raise SpecError([(path, f"has the same {key} twice")])
     theirs = {item[key]: (number, item) for number, item in enumerate(under)}
     result = []
     for item in own:
         number, below = theirs.pop(item[key], (0, {}))
         result.append(_merged(below, item, f"{path}[{number}]"))
     return result + [copy.deepcopy(dict(item)) for _, item in theirs.values()]
+
+
+def _is_keyed(item: Any, key: str) -> bool:
+    return isinstance(item, Mapping) and isinstance(item.get(key), str | int)

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from shardfleet_shard.errors import UsageError
 
 from .cluster.fleets import Fleets
 from .cluster.worker import OperatorSettings
-from .handlers import build_registry, build_settings, quieten_kopf
+from .handlers import quieten_kopf, watch
 from .kube import SHARD_FLEETS
 from .kube.http_api import HttpKubeApi
 from .kube.lease import LeaderLease
@@ -93,7 +94,7 @@ class Operator:
                 await stack.enter_async_context(_served(self.options.health, self.lease))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._stop.set)
+                loop.add_signal_handler(number, self.stop)
             if not await self._acquire():
                 return 0
             stack.push_async_callback(self.lease.release)
@@ -101,13 +102,16 @@ class Operator:
             try:
                 await self._watch()
             finally:
-                await self.fleets.close()
                 keeping.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await keeping
         if self._failure is not None:
             raise self._failure
         return 1 if self._lost else 0
+
+    def stop(self) -> None:
+        """Ends the run in order, once what is under way in the loop has had its turn."""
+        self._stop.set()
 
     async def _acquire(self) -> bool:
         acquiring = asyncio.create_task(self.lease.acquire())
@@ -127,17 +131,19 @@ class Operator:
         self._stop.set()
 
     async def _watch(self) -> None:
+        """Until told to stop. Workers end first, and what they began stays as it is."""
         quieten_kopf()
         namespaces = list(self.options.namespaces)
         log.info("operator begins", extra={"namespaces": namespaces or "all", "kind": SHARD_FLEETS.kind})
-        await kopf.operator(
-            registry=build_registry(self.fleets, log_in),
-            settings=build_settings(),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            stop_flag=self._stop,
-        )
+        stop_kopf = threading.Event()
+        watching = asyncio.create_task(watch(self.fleets, log_in, namespaces, stop_kopf))
+        watching.add_done_callback(lambda _: self.stop())
+        try:
+            await self._stop.wait()
+        finally:
+            await self.fleets.close()
+            stop_kopf.set()
+            await watching
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

@@ -71,10 +71,6 @@ class KubeApi(Protocol):
         """JSON merge patch. With metadata.resourceVersion in it, refused (409) where that is not the newest."""
         ...
 
-    async def replace(self, body: KubeObject) -> KubeObject:
-        """PUT; refused (409) unless metadata.resourceVersion is the newest."""
-        ...
-
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> KubeObject | None:
         """Deletes in the object's own grace. None where it is gone (or ``uid`` is another's), else as it is now."""
         ...

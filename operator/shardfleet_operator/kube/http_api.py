@@ -80,11 +80,6 @@ class HttpKubeApi:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._call("patch", kind, "PATCH", path, body=patch, content_type=_MERGE, query=query)
 
-    async def replace(self, body: KubeObject) -> KubeObject:
-        kind, metadata = kind_of(body), body["metadata"]
-        path = kind.path(metadata["namespace"], metadata["name"])
-        return await self._call("update", kind, "PUT", path, body=body, query={"fieldManager": FIELD_MANAGER})
-
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> KubeObject | None:
         options = {"kind": "DeleteOptions", "apiVersion": "v1", **({"preconditions": {"uid": uid}} if uid else {})}
         try:

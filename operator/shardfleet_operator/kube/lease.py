@@ -92,7 +92,7 @@ class LeaderLease:
             if found is None:
                 await self._api.create(self._body(None))
             elif self._may_take(found):
-                await self._api.replace(self._body(found))
+                await self._write(self._body(found))
             else:
                 return False
         except ApiError as error:
@@ -112,7 +112,7 @@ class LeaderLease:
             if found is not None and found["spec"].get("holderIdentity") == self._identity:
                 body = self._body(found)
                 body["spec"]["holderIdentity"] = ""
-                await self._api.replace(body)
+                await self._write(body)
         except ApiError as error:
             log.info("the Lease was not given up: %s", error)
 
@@ -126,6 +126,10 @@ class LeaderLease:
             self._seen = _Seen(version, now_us)
         lasts_us = int(spec.get("leaseDurationSeconds") or DURATION_S) * 1_000_000
         return now_us - self._seen.since_us > lasts_us
+
+    async def _write(self, body: KubeObject) -> None:
+        """Refused (409) where somebody else wrote meanwhile: the body names the version that it follows."""
+        await self._api.merge(LEASES, self._namespace, self._name, body)
 
     def _body(self, found: KubeObject | None) -> KubeObject:
         before = (found or {}).get("spec") or {}

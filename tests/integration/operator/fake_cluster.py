@@ -86,13 +86,6 @@ class FakeCluster:
             raise ApiError("patch", status=409, reason="Conflict", message="the object has been modified")
         return self._changed(before, _merged(before, patch))
 
-    async def replace(self, body: KubeObject) -> KubeObject:
-        self._called("update", kind_of(body))
-        before = self.objects[self._key(body)]
-        if body["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
-            raise ApiError("update", status=409, reason="Conflict", message="the object has been modified")
-        return self._changed(before, {**before, **copy.deepcopy(body), "metadata": before["metadata"]})
-
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> KubeObject | None:
         self._called("delete", kind)
         before = self.objects.get((kind.kind, namespace, name))

@@ -38,7 +38,7 @@ class Api:
     async def create(self, body: KubeObject) -> KubeObject:
         return self._write(body, None)
 
-    async def replace(self, body: KubeObject) -> KubeObject:
+    async def merge(self, kind: Kind, namespace: str, name: str, body: KubeObject) -> KubeObject:
         return self._write(body, body["metadata"]["resourceVersion"])
 
     def _write(self, body: KubeObject, version: str | None) -> KubeObject:

@@ -31,9 +31,10 @@ def operator(
         str, typer.Option("--health", metavar="HOST:PORT", help="Serve /healthz and /readyz there.")
     ] = "",
 ) -> int:
-    """Keep the ShardFleets of a cluster: the chart runs this; KUBECONFIG works too.
+    """Keep the ShardFleets of a cluster. The chart runs this.
 
-    Fleets that name no Redis use the one of SHARDFLEET_REDIS_URL. Only one operator acts at a time; another waits
+    In a pod it logs in by its ServiceAccount, elsewhere as KUBECONFIG says. Fleets that name no Redis use the one of
+    SHARDFLEET_REDIS_URL. Only one operator acts at a time; another waits
     for its Lease.
 
     \b

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import checks, entities, operate, settings, simulations, transfers
+from . import checks, entities, fleets, operate, settings, simulations, transfers
 from .exits import EXIT_USAGE, PROGRAM
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -60,6 +60,7 @@ def build(*, with_local: bool) -> typer.Typer:
         app.command("local", help=LOCAL_HELP)(_elsewhere)
     app.command("shard", help=SHARD_HELP)(_elsewhere)
     operate.register(app)
+    fleets.register(app)
     transfers.register(app)
     entities.register(app)
     checks.register(app)

@@ -55,8 +55,8 @@ class KubeApi(Protocol):
         """None where there is none."""
         ...
 
-    async def list(self, kind: Kind, namespace: str, *, labels: str) -> list[KubeObject]:
-        """Objects by label selector, from the API server's cache. For resynchronizing only, never for an event."""
+    async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> list[KubeObject]:
+        """Objects by label selector ('' for all) of a namespace ('' for all), from the API server's cache. For resynchronizing only, never for an event."""
         ...
 
     async def create(self, body: KubeObject) -> KubeObject: ...

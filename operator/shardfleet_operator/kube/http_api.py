@@ -56,8 +56,8 @@ class HttpKubeApi:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str, *, labels: str) -> list[KubeObject]:
-        query = {"labelSelector": labels, "resourceVersion": "0"}
+    async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> list[KubeObject]:
+        query = {"resourceVersion": "0", **({"labelSelector": labels} if labels else {})}
         found = await self._call("list", kind, "GET", kind.path(namespace), query=query)
         # Objects in a list lack what they all share.
         return [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in found.get("items") or ()]

@@ -22,8 +22,10 @@ class Kind:
         return group if slash else ""
 
     def path(self, namespace: str, name: str = "", *, subresource: str = "") -> str:
+        """Without a namespace: all of them."""
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
-        parts = [root, "namespaces", namespace, self.plural, name, subresource]
+        scope = ["namespaces", namespace] if namespace else []
+        parts = [root, *scope, self.plural, name, subresource]
         return "/".join(part for part in parts if part)
 
 

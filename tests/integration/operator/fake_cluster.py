@@ -52,7 +52,7 @@ class FakeCluster:
         self._called("get", kind)
         return copy.deepcopy(self.objects.get((kind.kind, namespace, name)))
 
-    async def list(self, kind: Kind, namespace: str, *, labels: str) -> list[KubeObject]:
+    async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> list[KubeObject]:
         self._called("list", kind)
         label, _, value = labels.partition("=")
         return [

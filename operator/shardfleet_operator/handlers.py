@@ -106,6 +106,7 @@ def quieten_kopf() -> None:
     """Its account of each event is for finding faults in kopf."""
     for name in ("kopf.objects", "kopf.activities", "kopf._core", "kopf._cogs"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # signals are ours, as they should be
 
 
 def _selector(kind: Kind) -> tuple[str, str]:

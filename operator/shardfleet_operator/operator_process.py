@@ -20,7 +20,7 @@ from shardfleet_shard.errors import UsageError
 from .cluster.fleets import Fleets
 from .cluster.worker import OperatorSettings
 from .handlers import quieten_kopf, watch
-from .kube import SHARD_FLEETS
+from .kube import SHARD_FLEETS, ApiError, ApiUnavailable
 from .kube.http_api import HttpKubeApi
 from .kube.lease import LeaderLease
 
@@ -92,6 +92,7 @@ class Operator:
             stack.push_async_callback(self.api.close)
             if self.options.health:
                 await stack.enter_async_context(_served(self.options.health, self.lease))
+            await self._check_kind()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
@@ -108,6 +109,19 @@ class Operator:
         if self._failure is not None:
             raise self._failure
         return 1 if self._lost else 0
+
+    async def _check_kind(self) -> None:
+        """Raises ``UsageError`` where the cluster has no ShardFleets: kopf would watch nothing then, and say nothing."""
+        try:
+            await self.api.list(SHARD_FLEETS, next(iter(self.options.namespaces), ""))
+        except ApiUnavailable as error:
+            log.warning("%s", error)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise UsageError(
+                "the cluster does not know ShardFleets: install the chart, or kubectl apply -f crds/shardfleets.yaml"
+            ) from error
 
     def stop(self) -> None:
         """Ends the run in order, once what is under way in the loop has had its turn."""

@@ -56,7 +56,10 @@ class KubeApi(Protocol):
         ...
 
     async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> list[KubeObject]:
-        """Objects by label selector ('' for all) of a namespace ('' for all), from the API server's cache. For resynchronizing only, never for an event."""
+        """Objects of a namespace ('' for all) by label selector ('' for all), from the API server's cache.
+
+        For resynchronizing only, never for an event.
+        """
         ...
 
     async def create(self, body: KubeObject) -> KubeObject: ...

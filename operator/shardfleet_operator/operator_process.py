@@ -111,7 +111,7 @@ class Operator:
         return 1 if self._lost else 0
 
     async def _check_kind(self) -> None:
-        """Raises ``UsageError`` where the cluster has no ShardFleets: kopf would watch nothing then, and say nothing."""
+        """Raises ``UsageError`` where the cluster has no ShardFleets: kopf would watch nothing and say nothing."""
         try:
             await self.api.list(SHARD_FLEETS, next(iter(self.options.namespaces), ""))
         except ApiUnavailable as error:

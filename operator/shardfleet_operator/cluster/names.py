@@ -36,3 +36,12 @@ def config_name(fleet: str) -> str:
 def redis_secret_name(fleet: str) -> str:
     """Of the Secret that the operator makes where the spec names none."""
     return f"{fleet}-redis"
+
+
+def authority_secret_name(fleet: str) -> str:
+    """Of the Secret with the fleet's certificate authorities, which no pod mounts."""
+    return f"{fleet}-ca"
+
+
+def tls_secret_name(shard: str) -> str:
+    return f"{shard}-tls"

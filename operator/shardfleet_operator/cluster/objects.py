@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from .template import lay_under
 REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 CONFIG_FOLDER = "/etc/shardfleet/config"
 CONFIG_FILE = "fleet.json"
+TLS_FOLDER = "/etc/shardfleet/tls"
 TRACE_FOLDER = "/var/lib/shardfleet/trace"
 READY_SERVICE = "shardfleet.v1.Handoff"
 """What a shard's health says SERVING of while it takes part in handoffs."""
@@ -98,8 +100,11 @@ class FleetObjects:
         return self._object("v1", "ConfigMap", names.config_name(self.name), data=data)
 
     def redis_secret(self) -> dict[str, Any]:
-        encoded = base64.b64encode(self.redis.url.encode()).decode()
-        return self._object("v1", "Secret", self.redis.name, type="Opaque", data={self.redis.key: encoded})
+        return self.secret(self.redis.name, {self.redis.key: self.redis.url.encode()})
+
+    def secret(self, name: str, data: Mapping[str, bytes]) -> dict[str, Any]:
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        return self._object("v1", "Secret", name, type="Opaque", data=encoded)
 
     def service(self) -> dict[str, Any]:
         """Headless: names for people and tools; shards find each other through Redis."""
@@ -182,7 +187,7 @@ class FleetObjects:
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 "containers": [self._container(ordinal)],
-                "volumes": self._volumes(),
+                "volumes": self._volumes(shard),
             },
         }
         return lay_under(defaulted, own)
@@ -194,9 +199,12 @@ class FleetObjects:
             *("--shard", shard, "--ordinal", str(ordinal)),
             *("--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"),
             *("--listen", f"0.0.0.0:{names.LINK_PORT}", "--advertise", "$(POD_IP)"),
-            *("--health", f"0.0.0.0:{names.HEALTH_PORT}"),
+            *("--health", f"0.0.0.0:{names.HEALTH_PORT}", "--tls", TLS_FOLDER),
         ]
-        mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}]
+        mounts: list[dict[str, Any]] = [
+            {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            {"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True},
+        ]
         if self.trace_claim:
             arguments += ["--trace", TRACE_FOLDER]
             mounts.append({"name": "trace", "mountPath": TRACE_FOLDER})
@@ -226,8 +234,11 @@ class FleetObjects:
             "terminationMessagePolicy": "FallbackToLogsOnError",
         }
 
-    def _volumes(self) -> list[dict[str, Any]]:
-        volumes: list[dict[str, Any]] = [{"name": "config", "configMap": {"name": names.config_name(self.name)}}]
+    def _volumes(self, shard: str) -> list[dict[str, Any]]:
+        volumes: list[dict[str, Any]] = [
+            {"name": "config", "configMap": {"name": names.config_name(self.name)}},
+            {"name": "tls", "secret": {"secretName": names.tls_secret_name(shard), "defaultMode": 0o440}},
+        ]
         if self.trace_claim:
             volumes.append({"name": "trace", "persistentVolumeClaim": {"claimName": self.trace_claim}})
         return volumes

@@ -18,7 +18,7 @@ from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.errors import InvariantError, ShardfleetError, SpecError, StoreRefused, StoreUnavailable
 
-from ..kube import PODS, SHARD_FLEETS, ApiError, KubeApi
+from ..kube import PODS, SECRETS, SHARD_FLEETS, ApiError, KubeApi
 from ..local.loops import within
 from ..local.world import layout_of
 from ..plan import Desired, plan
@@ -128,8 +128,10 @@ class FleetWorker:
 
     def object_gone(self, kind: str, name: str) -> None:
         """Somebody deleted an object of the fleet."""
-        if self._applied.pop((kind, name), None) is not None:
-            self.wake()
+        if kind == SECRETS.kind and self._platform is not None:
+            self._platform.certificates.forget(name)
+        self._applied.pop((kind, name), None)
+        self.wake()
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
@@ -211,6 +213,7 @@ class FleetWorker:
         platform = self._platform_for(objects)
         await self._apply(objects)
         await self._resync()
+        await platform.certificates.renew(objects, self.pods.pods)
         world = await self._redis.open(url, spec.config)
         self._observed = observed = await world.observe()
         platform.learn(observed.members)

@@ -15,6 +15,7 @@ from shardfleet_shard.errors import InvariantError
 
 from ..cluster.objects import FleetObjects
 from ..cluster.pods import FleetPods, PodFacts, pod_facts
+from ..cluster.secrets import FleetCertificates
 from ..kube import PODS, KubeApi
 from ..plan import Process, ProcessState, shard_name
 
@@ -34,6 +35,7 @@ class KubernetesPlatform:
         tell_ended: tells Redis that a shard's process of an epoch has ended (``Ended``); raises ``StoreError``.
     Attributes:
         objects: what the next pod is made from; replace it when the spec has changed.
+        certificates: each pod's own is made before it.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class KubernetesPlatform:
     ) -> None:
         self.objects = objects
         self.pods = pods
+        self.certificates = FleetCertificates(api, clock)
         self._api = api
         self._clock = clock
         self._tell_ended = tell_ended
@@ -74,6 +77,7 @@ class KubernetesPlatform:
             if left is not None:
                 return  # its deletion takes a while; the event of its end comes back here
             self.pods.take_gone(before)
+        await self.certificates.ensure(self.objects, name)
         made = pod_facts(await self._api.apply(body))
         assert made is not None
         if before is None or made.uid != before.uid:

@@ -302,6 +302,12 @@ class Kubelet:
             if key in self.cluster.objects:
                 for name, text in self.cluster.objects[key]["data"].items():
                     (folder / name).write_text(text)
+        for volume in pod["spec"]["volumes"]:
+            key = ("Secret", pod["metadata"]["namespace"], volume.get("secret", {}).get("secretName", ""))
+            if key in self.cluster.objects:
+                (folder / volume["name"]).mkdir()
+                for name, text in self.cluster.objects[key]["data"].items():
+                    (folder / volume["name"] / name).write_bytes(base64.b64decode(text))
         words = [word.replace("$(POD_IP)", address).replace("0.0.0.0", address) for word in container["args"]]
         words = [str(folder / Path(word).name) if word.startswith("/etc/") else word for word in words]
         assert words.pop(0) == "shard"

@@ -24,6 +24,8 @@ from shardfleet_operator.kube import (
     SHARD_FLEETS,
     KubeObject,
 )
+from shardfleet_shard.errors import ShardUnavailable
+from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
@@ -109,7 +111,7 @@ async def test_a_fleet_comes_up_and_goes_without_a_trace(bench: Bench) -> None:
     assert set(bench.cluster.of_kind(PODS)) == {"arena-0", "arena-1"}
     assert bench.fleet()["metadata"]["finalizers"] == [names.FINALIZER]
     for kind in (CONFIG_MAPS, SECRETS, SERVICES, SERVICE_ACCOUNTS, POD_DISRUPTION_BUDGETS, NETWORK_POLICIES):
-        (made,) = bench.cluster.of_kind(kind).values()
+        made = next(iter(bench.cluster.of_kind(kind).values()))
         assert made["metadata"]["ownerReferences"][0]["uid"] == bench.fleet()["metadata"]["uid"]
     await bench.until(lambda: (bench.fleet()["status"].get("transfers") or {}).get("completed", 0) > 0)
     await bench.until(lambda: bench.reason("TransfersHealthy") == "AsExpected")
@@ -129,6 +131,20 @@ async def test_a_fleet_comes_up_and_goes_without_a_trace(bench: Bench) -> None:
         assert await FleetAdmin(store).fleets() == []
     finally:
         await store.close()
+
+
+async def test_shards_link_by_certificates_alone(bench: Bench) -> None:
+    bench.cluster.put(fleet())
+    await bench.until(bench.is_available)
+    await bench.until(lambda: (bench.fleet()["status"].get("transfers") or {}).get("completed", 0) > 0)
+    pod = bench.cluster.of_kind(PODS)["arena-0"]
+    assert "--tls" in pod["spec"]["containers"][0]["args"]
+    client = ShardClient(f"{pod['status']['podIP']}:7000")
+    try:
+        with pytest.raises(ShardUnavailable):
+            await client.inspect("links")
+    finally:
+        await client.close()
 
 
 async def test_a_killed_shard_and_one_deleted_by_hand_come_back(bench: Bench) -> None:
@@ -280,9 +296,12 @@ async def test_a_secret_and_a_service_deleted_by_hand_come_back(bench: Bench) ->
     bench.cluster.put(fleet())
     await bench.until(bench.is_available)
     for kind in (SECRETS, SERVICES, NETWORK_POLICIES):
-        (made,) = bench.cluster.of_kind(kind).values()
-        bench.cluster.remove(made)
-        await bench.until(lambda kind=kind: bench.cluster.of_kind(kind), seconds=5)
+        for name, made in bench.cluster.of_kind(kind).items():
+            bench.cluster.remove(made)
+            await bench.until(lambda kind=kind, name=name: name in bench.cluster.of_kind(kind), seconds=5)
+            again = bench.cluster.of_kind(kind)[name]
+            if name == "arena-ca":
+                assert again["data"] == made["data"], "shards trust another authority"
 
 
 async def test_an_api_server_that_goes_away_and_comes_back(bench: Bench) -> None:

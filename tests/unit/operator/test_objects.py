@@ -119,7 +119,7 @@ def test_a_template_adds_and_does_not_overrule() -> None:
     assert shard["image"] == "shardfleet:1" and sidecar["image"] == "side:1"
     assert shard["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "128Mi"}}
     assert [variable["name"] for variable in shard["env"]][-1] == "A"
-    assert [volume["name"] for volume in spec["volumes"]] == ["config", "scratch"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["config", "tls", "scratch"]
 
 
 @pytest.mark.parametrize(

@@ -85,12 +85,20 @@ class KubernetesPlatform:
             log.info("pod made", extra={"shard": name, "restarts": restarts})
 
     async def stop_shard(self, ordinal: int) -> None:
-        """Deletes the pod, in its grace: the shard gets SIGTERM and settles. Raises ``ApiError``."""
-        facts = self.pods.pods.get(shard_name(self.objects.name, ordinal))
+        """Deletes the pod, in its grace: the shard gets SIGTERM, and ends in order. Raises ``ApiError``.
+
+        What is left of a pod that has ended goes too.
+        """
+        name = shard_name(self.objects.name, ordinal)
+        facts = self.pods.pods.get(name)
+        if facts is None:
+            self.pods.forget(name)
         if facts is None or facts.deleting:
             return
         left = await self._api.delete(PODS, facts.namespace, facts.name, uid=facts.uid)
-        if left is not None and (stopping := pod_facts(left)) is not None:
+        if left is None:
+            self.pods.take_gone(facts)
+        elif (stopping := pod_facts(left)) is not None:
             self.pods.take(stopping)
         log.info("pod deleted", extra={"shard": facts.name})
 

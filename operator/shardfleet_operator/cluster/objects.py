@@ -200,6 +200,7 @@ class FleetObjects:
             *("--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"),
             *("--listen", f"0.0.0.0:{names.LINK_PORT}", "--advertise", "$(POD_IP)"),
             *("--health", f"0.0.0.0:{names.HEALTH_PORT}", "--tls", TLS_FOLDER),
+            *("--on-sigterm", "drain"),
         ]
         mounts: list[dict[str, Any]] = [
             {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shardfleet_shard.core.clock import Clock
@@ -20,8 +20,8 @@ from shardfleet_shard.errors import InvariantError, ShardfleetError, SpecError, 
 
 from ..kube import PODS, SECRETS, SHARD_FLEETS, ApiError, KubeApi
 from ..local.loops import within
-from ..local.world import layout_of
-from ..plan import Desired, plan
+from ..local.world import World, layout_of
+from ..plan import Desired, Surroundings, is_changing, plan_elastic, splits_next
 from ..plan import Observed as PlanObserved
 from ..platforms import perform
 from ..platforms.kubernetes import KubernetesPlatform
@@ -31,11 +31,11 @@ from .deletion import Deletion
 from .events import EventRecorder, api_time
 from .figures import FleetFigures
 from .objects import FleetObjects
-from .pods import FleetPods, pod_facts
+from .pods import FleetPods, PodFacts, pod_facts
 from .redis_link import NoRedis, RedisLink
-from .rolling import choose_to_replace
 from .spec import FleetSpec, read_spec
 from .status import Picture, build_status, is_due
+from .surroundings import claims_of, loads_of, read_owned, read_positions
 from .watch import WatchdogTask
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class FleetWorker:
         self._layout: Layout | None = None
         self._problems: list[Problem] = []
         self._retry_s = 0.0
+        self._changing = ""
         self._written: dict[str, Any] = dict(body.get("status") or {})
         self._written_us = 0
 
@@ -220,20 +221,53 @@ class FleetWorker:
         self._layout = layout_of(observed)
         if observed.generation != self._redis.stored:
             return await self._change_generation(platform)
-        processes = tuple(platform.observe())
-        seen = PlanObserved(layout=self._layout, processes=processes, members=observed.members, phase=observed.phase)
-        actions = plan(Desired(config=spec.config, gives_up=False), seen, self._clock.now_unix_us())
+        now_us = self._clock.now_unix_us()
+        await self._figures.gather(world, now_us, [pod.name for pod in self.pods.pods.values()])
+        await self._drive(world, platform, spec, observed)
+        is_settled = self._claimed == self._cells > 0
+        if is_settled:
+            self._watchdog.start(world.reader, spec.config)
+        return SETTLED_S if is_settled and not self._changing else UNSETTLED_S
+
+    async def _drive(self, world: World, platform: KubernetesPlatform, spec: FleetSpec, observed: Observed) -> None:
+        """Plans and performs."""
+        outdated = platform.outdated()
+        for facts in outdated:
+            if not facts.began:  # it holds nothing, and may be stuck: its image cannot be pulled, say
+                await platform.stop_shard(facts.ordinal)
+        desired = Desired(config=spec.config, gives_up=False)
+        seen = PlanObserved(
+            layout=self._layout,
+            processes=tuple(platform.observe()),
+            members=observed.members,
+            phase=observed.phase,
+        )
+        around = Surroundings(max_surge=spec.max_surge)
+        if self._layout is not None:
+            around = Surroundings(
+                outdated=frozenset(facts.name for facts in outdated),
+                claims=claims_of(observed),
+                owned=await read_owned(world, self._layout, self._figures.stats),
+                loads=loads_of(self._layout, self._figures.stats),
+                max_surge=spec.max_surge,
+            )
+            if splits_next(desired, seen, around):
+                around = replace(around, positions=await read_positions(world, self._layout))
+        actions = plan_elastic(desired, seen, around, self._clock.now_unix_us())
         performed = await perform(actions, platform, world.admin)
         if performed.failed:
             raise SpecError([("spec", performed.failed)])
-        is_settled = self._claimed == self._cells > 0
-        replaced = choose_to_replace(platform.outdated(), self.pods.pods.values(), all_claimed=is_settled)
-        for facts in replaced:
-            await platform.stop_shard(facts.ordinal)
-        if is_settled:
-            self._watchdog.start(world.reader, spec.config)
-        await self._figures.gather(world, self._clock.now_unix_us(), [pod.name for pod in self.pods.pods.values()])
-        return SETTLED_S if is_settled and not replaced else UNSETTLED_S
+        self._changing = self._describe_change(spec, outdated) if is_changing(desired, seen, around) else ""
+
+    def _describe_change(self, spec: FleetSpec, outdated: Sequence[PodFacts]) -> str:
+        words = []
+        if self._cells != spec.config.replicas:
+            words.append(f"scaling from {self._cells} to {spec.config.replicas} shards")
+        if outdated:
+            words.append(f"rolling out, {len(outdated)} pods are still of the old spec")
+        if leaving := sorted(facts.name for facts in self.pods.pods.values() if facts.deleting and not facts.ended):
+            words.append(f"moving the entities of {', '.join(leaving)}")
+        return " and ".join(words) or "moving entities to the shards that have the cells now"
 
     async def _hold(self) -> None:
         """The finalizer first: nothing is made that could be left behind."""
@@ -345,7 +379,6 @@ class FleetWorker:
         pods = sorted(self.pods.pods.values(), key=lambda facts: facts.ordinal)
         census, world = self._watchdog.census, self._redis.world
         info = world.store.info if world is not None else None
-        outdated = len(self._platform.outdated()) if self._platform is not None else 0
         return Facts(
             problems=self._problems,
             pods=pods,
@@ -358,7 +391,7 @@ class FleetWorker:
             missing=len(census.missing) if census is not None else None,
             doubled=len(census.doubled) if census is not None else None,
             skewed=self._figures.skewed,
-            changing=f"rolling out: {outdated} shards are still of the old spec" if outdated else "",
+            changing=self._changing,
             deleting=self.deleting,
         )
 

@@ -1,9 +1,9 @@
 """A cluster in this process: an API server with the parts that the operator relies on, and a kubelet.
 
-The API server keeps objects with uids and versions, applies, merges, deletes with finalizers, and tells ``on_event``
-of every change. The kubelet runs a real shard process for each pod, with the pod's own arguments, an address of its
-own and the Secret that the pod names. What an API server refuses is refused here too where a test says so
-(``refuse``).
+The API server keeps objects with uids and versions, applies, merges, deletes with finalizers, and tells its listeners
+of every change. The kubelet runs a real shard process for each pod, with the pod's own arguments, an address of its own
+and the Secrets that the pod names; all pods share one folder for traces. What an API server refuses is refused here too
+where a test says so (``refuse``).
 """
 
 from __future__ import annotations
@@ -310,6 +310,7 @@ class Kubelet:
                     (folder / volume["name"] / name).write_bytes(base64.b64decode(text))
         words = [word.replace("$(POD_IP)", address).replace("0.0.0.0", address) for word in container["args"]]
         words = [str(folder / Path(word).name) if word.startswith("/etc/") else word for word in words]
+        words = [str(self.folder / "trace") if word.startswith("/var/") else word for word in words]
         assert words.pop(0) == "shard"
         return [sys.executable, "-m", "shardfleet_shard.process", *words]
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_operator.cluster.pods import FleetPods, PodFacts, pod_facts
-from shardfleet_operator.cluster.rolling import choose_to_replace
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 ENDED = {
@@ -127,19 +126,3 @@ def test_a_resync_finds_what_no_event_told() -> None:
     assert not pods.resync([pod(RUNNING)])
     assert pods.resync([]) and not pods.pods and not pods.ended
     assert pods.resync([pod(RUNNING)]) and "arena-3" in pods.pods
-
-
-# --- rolling -----------------------------------------------------------------------------------------------------
-
-
-def test_one_shard_at_a_time_and_only_while_all_is_well() -> None:
-    old = [replace(pod(RUNNING), name=f"arena-{n}", ordinal=n, ready=True) for n in range(3)]
-    assert choose_to_replace(old, old, all_claimed=True) == [old[0]]
-    assert choose_to_replace(old, old, all_claimed=False) == []
-    assert choose_to_replace(old[1:], [replace(old[0], deleting=True), *old[1:]], all_claimed=True) == []
-    assert choose_to_replace(old[1:], [replace(old[0], ready=False), *old[1:]], all_claimed=True) == []
-
-
-def test_pods_that_never_ran_are_replaced_at_once() -> None:
-    stuck = [replace(pod(node=""), name=f"arena-{n}", ordinal=n) for n in range(3)]
-    assert choose_to_replace(stuck, stuck, all_claimed=False) == stuck

@@ -309,7 +309,7 @@ class ServerAuthorityManager:
             epoch=context.epoch,
             generation=context.generation,
             protocol_version=PROTOCOL_VERSION,
-            fleet=context.config.name,
+            fleet=context.config.identity,
             schema_hash=context.schema.hash,
         )
 

@@ -51,6 +51,8 @@ class FleetConfig:
     """
 
     name: str
+    namespace: str = ""
+    """Of the fleet's resource in a cluster; '' on one machine."""
     replicas: int = 4
     world_low: tuple[float, ...] = (-120.0, -120.0)
     world_high: tuple[float, ...] = (120.0, 120.0)
@@ -77,6 +79,11 @@ class FleetConfig:
     @property
     def dimensions(self) -> int:
         return len(self.world_low)
+
+    @property
+    def identity(self) -> str:
+        """The fleet's name in Redis and on links. No name holds a dot, so fleets of two namespaces never meet."""
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
 
     def validate(self) -> None:
         """Every fault at once, by field path, or by the variable that a value came from. Raises ``SpecError``."""

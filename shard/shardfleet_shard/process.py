@@ -28,6 +28,8 @@ from .net.limits import LinkLimits
 from .net.links import HandoffConnectionManager
 from .net.packets import HandoffPacketManager
 from .net.server import ShardServer
+from .net.streams import INSECURE
+from .net.tls import TlsFolder
 from .runtime import EXIT_GENERATION, ServerAuthorityRuntime
 from .service import ShardService
 from .simulations.registry import load, schema_for, world_for
@@ -55,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--ordinal", required=True, type=int)
     result.add_argument("--config", required=True, type=Path, help="JSON file of the fleet's settings")
     result.add_argument("--listen", default="127.0.0.1:0", help="host:port for gRPC; port 0 takes a free one")
+    result.add_argument("--advertise", metavar="HOST", help="the host that peers dial; default: the one of --listen")
+    result.add_argument("--health", default="", help="host:port that answers health alone, in plain text")
+    result.add_argument("--tls", type=Path, metavar="DIR", help="mutual TLS on links: ca.crt, tls.crt and tls.key")
     result.add_argument("--trace", type=Path, help="folder for the per-tick trace")
     result.add_argument(
         "--on-sigterm",
@@ -97,7 +102,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
     schema = schema_for(config.simulation, config.dimensions)
     simulation = load(config.simulation, world_for(config), config.parameters)
-    store = RedisStore(url, config.name)
+    store = RedisStore(url, config.identity)
     await store.connect()
     joined = await store.join()
     if joined.stored != joined.generation:
@@ -106,8 +111,12 @@ async def _run(arguments: argparse.Namespace) -> int:
         return EXIT_GENERATION
     grid = TickGrid(config.tick_rate)
     peers = LinkedPeers(clock, skew_limit_us=config.skew_limit_us)
-    server = ShardServer(arguments.listen, schema=schema)
+    tls = TlsFolder(arguments.tls) if arguments.tls is not None else None
+    credentials = tls.credentials if tls is not None else INSECURE
+    server = ShardServer(arguments.listen, schema=schema, credentials=credentials, health_address=arguments.health)
     address = await server.bind()
+    if arguments.advertise:
+        address = f"{arguments.advertise}:{address.rpartition(':')[2]}"
     runtime = ServerAuthorityRuntime(
         shard=arguments.shard,
         ordinal=arguments.ordinal,
@@ -137,6 +146,7 @@ async def _run(arguments: argparse.Namespace) -> int:
             on_down=manager.on_link_down,
             leases=leases if config.link_lease == "Enabled" else None,
             limits=LinkLimits(inactivity_us=config.link_inactivity_us),
+            credentials=credentials,
         )
 
     def trace(epoch: int, origin_tick: int) -> TraceWriter:
@@ -166,12 +176,15 @@ async def _run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, manager.drain if arguments.on_sigterm == "drain" else manager.settle)
-    watch = asyncio.create_task(_end_without_parent(arguments.parent_pid))
+    beside = [asyncio.create_task(_end_without_parent(arguments.parent_pid))]
+    if tls is not None:
+        beside.append(asyncio.create_task(tls.follow(manager.links.renew_credentials)))
     log.info("serving on %s", address)
     try:
         return await manager.run()
     finally:
-        watch.cancel()
+        for task in beside:
+            task.cancel()
         await server.stop()
         await store.close()
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import checks, entities, settings, simulations, transfers
+from . import checks, entities, fleets, operate, settings, simulations, transfers
 from .exits import EXIT_USAGE, PROGRAM
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -59,6 +59,8 @@ def build(*, with_local: bool) -> typer.Typer:
     else:
         app.command("local", help=LOCAL_HELP)(_elsewhere)
     app.command("shard", help=SHARD_HELP)(_elsewhere)
+    operate.register(app)
+    fleets.register(app)
     transfers.register(app)
     entities.register(app)
     checks.register(app)

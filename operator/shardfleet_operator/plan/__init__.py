@@ -1,5 +1,6 @@
 """What a fleet needs next. Pure: no clock, no file, no network, no process."""
 
+from .elastic import Surroundings, is_changing, plan_elastic, splits_next
 from .layout import CellLoad, Cut, check_layout, choose_merge, choose_split, initial_layout, merge, reassign, split
 from .plan import (
     Action,
@@ -37,6 +38,7 @@ __all__ = [
     "RestartShard",
     "StartShard",
     "StopShard",
+    "Surroundings",
     "Wait",
     "WriteLayout",
     "backoff_us",
@@ -46,10 +48,13 @@ __all__ = [
     "choose_split",
     "first_layout",
     "initial_layout",
+    "is_changing",
     "merge",
     "ordinal_of",
     "plan",
+    "plan_elastic",
     "reassign",
     "shard_name",
     "split",
+    "splits_next",
 ]

@@ -72,10 +72,17 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What the fleet's file asks for. ``running`` False: all shards settle and end."""
+    """What the fleet's file asks for.
+
+    Attributes:
+        running: False: all shards settle and end.
+        gives_up: a shard that was started wrongly (exit code 2) ends the fleet, for a person waits at a terminal.
+            False: it is tried again like any other, for what it met may be mended meanwhile.
+    """
 
     config: FleetConfig
     running: bool = True
+    gives_up: bool = True
 
     @property
     def name(self) -> str:
@@ -189,12 +196,23 @@ def plan(desired: Desired, observed: Observed, now_us: int) -> list[Action]:
         now_us: Unix microseconds of the clock that also stamped the processes.
     """
     shards, first, reason = _wanted(desired, observed)
-    processes = _newest(observed.processes)
-    reason = reason or _hopeless(shards, processes)
+    processes = newest(observed.processes)
+    if desired.gives_up:
+        reason = reason or _hopeless(shards, processes)
     actions: list[Action] = list(first)
     if reason or observed.failed:
         shards, actions = {}, [] if observed.failed else [FailFleet(reason=reason)]
 
+    return actions + drive(shards, observed, now_us)
+
+
+def drive(shards: Mapping[str, int], observed: Observed, now_us: int) -> list[Action]:
+    """What makes exactly ``shards`` run (with their ordinals): starts, restarts, stops, in this order.
+
+    Total: any observation has an answer. Never starts a shard whose former process may still run.
+    """
+    processes = newest(observed.processes)
+    actions: list[Action] = []
     living = {member.shard: member for member in observed.members if member.living}
     freed = set()
     for process in processes.values():
@@ -222,7 +240,7 @@ def plan(desired: Desired, observed: Observed, now_us: int) -> list[Action]:
     return actions
 
 
-def _newest(processes: tuple[Process, ...]) -> dict[str, Process]:
+def newest(processes: tuple[Process, ...]) -> dict[str, Process]:
     """One process a shard, by ordinal. Where a platform shows several, one that has not ended counts."""
     ordered = sorted(processes, key=lambda p: (p.ordinal, p.shard, p.state is not ProcessState.ENDED, p.started_us))
     return {process.shard: process for process in ordered}

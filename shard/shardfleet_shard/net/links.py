@@ -173,6 +173,13 @@ class HandoffConnectionManager:
         record = self._peers.get(peer)
         return record.clock if record is not None and record.newest_epoch >= 0 else None
 
+    def renew_credentials(self, credentials: Credentials) -> None:
+        """Dials with these from now on, and makes the links anew that it dialed with others."""
+        self._credentials = credentials
+        for _, peer in sorted(self._peers.items()):
+            if peer.link is not None and peer.link.dialed:
+                peer.link.close("credentials were renewed")
+
     def describe(self) -> list[dict[str, Any]]:
         """One plain dict a peer, for inspection."""
         now_us = self._clock.now_unix_us()

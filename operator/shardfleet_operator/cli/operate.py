@@ -1,0 +1,63 @@
+"""``shardfleet operator``: keeps the ShardFleets of a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .fleet import URL_VARIABLE
+
+IMAGE_VARIABLE = "SHARDFLEET_IMAGE"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("operator")(operator)
+
+
+def operator(
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Serve only this namespace; may be given again."),
+    ] = None,
+    image: Annotated[
+        str,
+        typer.Option("--image", envvar=IMAGE_VARIABLE, help="Image of shards whose spec.image is empty."),
+    ] = "",
+    lease_namespace: Annotated[
+        str, typer.Option("--lease-namespace", help="Where the Lease is. Default: the operator's own namespace.")
+    ] = "",
+    health: Annotated[
+        str, typer.Option("--health", metavar="HOST:PORT", help="Serve /healthz and /readyz there.")
+    ] = "",
+) -> int:
+    """Keep the ShardFleets of a cluster. The chart runs this.
+
+    In a pod it logs in by its ServiceAccount, elsewhere as KUBECONFIG says. Fleets that name no Redis use the one of
+    SHARDFLEET_REDIS_URL. Only one operator acts at a time; another waits
+    for its Lease.
+
+    \b
+    Example:
+      SHARDFLEET_REDIS_URL=redis://127.0.0.1:6379 shardfleet operator --image registry.example/shardfleet:0.1.0
+    """
+    import asyncio
+    import logging
+    import os
+    import sys
+
+    from shardfleet_shard.system_clock import SystemClock
+
+    from ..cluster.worker import OperatorSettings
+    from ..operator_process import Operator, OperatorOptions
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = OperatorSettings(image=image, redis_url=os.environ.get(URL_VARIABLE, ""), environ=dict(os.environ))
+    options = OperatorOptions(
+        settings=settings, namespaces=namespace or (), lease_namespace=lease_namespace, health=health
+    )
+
+    async def run() -> int:
+        return await Operator(options, SystemClock()).run()
+
+    return asyncio.run(run())

@@ -1,0 +1,229 @@
+"""A fleet's conditions: what is the case, why, and what to do next. Pure: facts in, conditions out.
+
+Every condition is always there, so that ``kubectl wait`` has something to wait for. ``Unknown`` means that nobody
+could look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .pods import PodFacts
+
+Truth = Literal["True", "False", "Unknown"]
+
+MAX_MESSAGE = 2_000
+"""Characters; the schema's bound is higher, but nobody reads on."""
+MAX_NAMED = 5
+"""Shards that a message names one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that keeps the fleet from being as its spec says, in the words of whoever said no."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the conditions are made from.
+
+    Attributes:
+        problems: what the last reconciliation met, worst first.
+        pods: those of the fleet, by ordinal.
+        wanted: shards that should run.
+        cells, claimed: of the layout; how many there are, how many a living shard has claimed.
+        redis_answers: whether Redis could be asked.
+        durable: whether Redis keeps its data over a restart; None where it was never asked.
+        findings: the watchdog's standing ones, as text.
+        missing, doubled: entities, by the last census; None before the first.
+        skewed: shards that have peers out of the clock limit, with those peers.
+        changing: what is being changed, such as 'rolling out'; '' where nothing is.
+        deleting: the fleet is to go.
+    """
+
+    problems: Sequence[Problem] = ()
+    pods: Sequence[PodFacts] = ()
+    wanted: int = 0
+    cells: int = 0
+    claimed: int = 0
+    redis_answers: bool = True
+    durable: bool | None = None
+    findings: Sequence[str] = ()
+    missing: int | None = None
+    doubled: int | None = None
+    skewed: Sequence[str] = ()
+    changing: str = ""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    type: str
+    status: Truth
+    reason: str
+    message: str
+
+
+def conditions(facts: Facts) -> list[Condition]:
+    """All six, in the order in which a person reads them."""
+    return [
+        _available(facts),
+        _progressing(facts),
+        _degraded(facts),
+        _transfers_healthy(facts),
+        _clock_in_sync(facts),
+        _redis_durable(facts),
+    ]
+
+
+def merge_conditions(
+    before: Sequence[dict[str, Any]], now: Sequence[Condition], *, generation: int, time: str
+) -> list[dict[str, Any]]:
+    """As they go into the status; ``lastTransitionTime`` moves with the status alone."""
+    known = {one.get("type"): one for one in before}
+    result = []
+    for one in now:
+        old = known.get(one.type) or {}
+        since = old.get("lastTransitionTime") if old.get("status") == one.status else None
+        result.append(
+            {
+                "type": one.type,
+                "status": one.status,
+                "reason": one.reason,
+                "message": one.message[:MAX_MESSAGE],
+                "lastTransitionTime": since or time,
+                "observedGeneration": generation,
+            }
+        )
+    return result
+
+
+def turned(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> list[tuple[Literal["Normal", "Warning"], Mapping[str, Any]]]:
+    """What is worth an Event: that the fleet became available, that it is no more, every new trouble, and its end."""
+    known = {one.get("type"): one for one in before}
+    news: list[tuple[Literal["Normal", "Warning"], Mapping[str, Any]]] = []
+    for one in now:
+        old = known.get(one["type"]) or {}
+        was, is_true = old.get("status") == "True", one["status"] == "True"
+        if one["type"] == "Available" and was != is_true:
+            news.append(("Normal" if is_true else "Warning", one))
+        elif one["type"] == "Degraded" and (was != is_true or (is_true and old.get("reason") != one["reason"])):
+            news.append(("Warning" if is_true else "Normal", one))
+    return news
+
+
+def _available(facts: Facts) -> Condition:
+    def no(reason: str, message: str) -> Condition:
+        return Condition(type="Available", status="False", reason=reason, message=message)
+
+    if facts.deleting:
+        return no("Deleting", "The fleet is being deleted.")
+    if not facts.redis_answers:
+        return no("RedisUnavailable", "Redis does not answer, so shards cannot keep their leases; see Degraded.")
+    if facts.cells and facts.claimed == facts.cells:
+        message = f"All {facts.cells} cells are simulated."
+        return Condition(type="Available", status="True", reason="AllCellsClaimed", message=message)
+    if not facts.cells:
+        return no("NotStarted", "The world has no layout yet; see Degraded and Progressing for what it waits for.")
+    ready = sum(pod.ready for pod in facts.pods)
+    return no(
+        "CellsUnclaimed",
+        f"{facts.cells - facts.claimed} of {facts.cells} cells have no shard that simulates them ({ready} of "
+        f"{facts.wanted} pods are ready); their entities wait. See Degraded for what keeps shards from running.",
+    )
+
+
+def _progressing(facts: Facts) -> Condition:
+    def going_on(reason: str, message: str) -> Condition:
+        return Condition(type="Progressing", status="True", reason=reason, message=message)
+
+    if facts.deleting:
+        return going_on("Deleting", f"Shards settle and end; {len(facts.pods)} pods are left.")
+    if facts.changing:
+        return going_on("Changing", f"The fleet is {facts.changing}.")
+    if facts.claimed < facts.cells or not facts.cells:
+        return going_on("Starting", f"{facts.claimed} of {facts.cells or facts.wanted} cells are simulated so far.")
+    return Condition(type="Progressing", status="False", reason="Settled", message="The fleet is as its spec says.")
+
+
+def _degraded(facts: Facts) -> Condition:
+    problems = [*facts.problems, *_pod_problems(facts.pods)]
+    if problems:
+        message = "; ".join(problem.message for problem in problems)
+        return Condition(type="Degraded", status="True", reason=problems[0].reason, message=message)
+    return Condition(type="Degraded", status="False", reason="AsExpected", message="Nothing is amiss.")
+
+
+def _pod_problems(pods: Sequence[PodFacts]) -> list[Problem]:
+    """One a reason, naming its first few shards: a thousand pods often wait for the same thing."""
+    groups: dict[str, list[PodFacts]] = {}
+    for pod in pods:
+        if pod.waiting:
+            groups.setdefault(pod.waiting, []).append(pod)
+        elif pod.ended and pod.exit_code and not pod.deleting:
+            groups.setdefault("ShardFailed", []).append(pod)
+    return [
+        Problem(reason=reason, message=f"{_named([pod.name for pod in group])}: {reason}: {group[0].message}")
+        for reason, group in sorted(groups.items())
+    ]
+
+
+def _transfers_healthy(facts: Facts) -> Condition:
+    kind = "TransfersHealthy"
+    if facts.missing or facts.doubled:
+        counted = [
+            f"{count} {word}" for count, word in ((facts.missing, "missing"), (facts.doubled, "doubled")) if count
+        ]
+        reason = "EntitiesDoubled" if facts.doubled else "EntitiesMissing"
+        message = f"The census found {' and '.join(counted)} entities; `shardfleet entity ID` shows who holds one."
+        return Condition(type=kind, status="False", reason=reason, message=message)
+    if facts.findings:
+        message = "; ".join(facts.findings[:MAX_NAMED])
+        more = len(facts.findings) - MAX_NAMED
+        message += f"; and {more} more" if more > 0 else ""
+        return Condition(type=kind, status="False", reason="TransfersOverdue", message=message)
+    if not facts.redis_answers or facts.missing is None:
+        message = "Nobody could look yet: Redis does not answer, or the first census is still to come."
+        return Condition(type=kind, status="Unknown", reason="NotAudited", message=message)
+    message = "No transfer is overdue, and every entity has one owner."
+    return Condition(type=kind, status="True", reason="AsExpected", message=message)
+
+
+def _clock_in_sync(facts: Facts) -> Condition:
+    kind = "ClockInSync"
+    if facts.skewed:
+        message = (
+            f"Clocks are further apart than handoff.skewLimit: {_named(facts.skewed)}. These pairs hand nothing over; "
+            "repair time synchronization (chrony, NTP) on their nodes."
+        )
+        return Condition(type=kind, status="False", reason="ClockSkewed", message=message)
+    if not facts.redis_answers or not facts.claimed:
+        return Condition(type=kind, status="Unknown", reason="NotMeasured", message="No shard reports yet.")
+    message = "All measured clocks are within handoff.skewLimit."
+    return Condition(type=kind, status="True", reason="AsExpected", message=message)
+
+
+def _redis_durable(facts: Facts) -> Condition:
+    kind = "RedisDurable"
+    if facts.durable is None:
+        return Condition(type=kind, status="Unknown", reason="NotAsked", message="Redis has not answered yet.")
+    if facts.durable:
+        message = "Redis keeps an append-only file."
+        return Condition(type=kind, status="True", reason="AppendOnly", message=message)
+    message = (
+        "Redis keeps no append-only file: what it has is gone when it restarts. Set appendonly yes and "
+        "appendfsync always."
+    )
+    return Condition(type=kind, status="False", reason="RedisNotDurable", message=message)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,91 @@
+"""The Secrets with a fleet's certificates: read once, written when one is made or renewed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterable, Mapping
+
+from shardfleet_shard.core.clock import Clock
+
+from ..kube import SECRETS, KubeApi
+from . import names
+from .certificates import Pair, bundle, issuer_of, next_authorities, next_certificate, read_pairs
+from .objects import FleetObjects
+
+log = logging.getLogger(__name__)
+
+Data = dict[str, bytes]
+
+CHECK_US = 600_000_000
+"""Whether a certificate is due is looked at this often; their lives are counted in days."""
+
+
+class FleetCertificates:
+    """Of one fleet."""
+
+    def __init__(self, api: KubeApi, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+        self._authorities: list[Pair] = []
+        self._known: dict[str, Data] = {}
+        self._checked_us = 0
+
+    async def ensure(self, objects: FleetObjects, shard: str) -> None:
+        """Sees to it that the shard's Secret is there and good. Raises ``ApiError``."""
+        now_us = self._clock.now_unix_us()
+        await self._ensure_authorities(objects, now_us)
+        name = names.tls_secret_name(shard)
+        stored = await self._stored(objects.namespace, name)
+        known = Pair(stored["tls.crt"], stored["tls.key"]) if {"tls.crt", "tls.key"} <= stored.keys() else None
+        issuer = issuer_of(self._authorities, now_us=now_us)
+        pair = next_certificate(known, issuer, shard=shard, now_us=now_us)
+        wanted = {"ca.crt": bundle(self._authorities), "tls.crt": pair.certificate, "tls.key": pair.key}
+        await self._store(objects, name, wanted)
+
+    async def renew(self, objects: FleetObjects, shards: Iterable[str]) -> None:
+        """As ``ensure`` for each, where one may be due. Raises ``ApiError``."""
+        now_us = self._clock.now_unix_us()
+        if now_us - self._checked_us < CHECK_US:
+            return
+        for shard in sorted(shards):
+            await self.ensure(objects, shard)
+        self._checked_us = now_us
+
+    def forget(self, name: str) -> None:
+        """A Secret of this fleet was deleted. The authorities are still known here, so they stay."""
+        if self._known.pop(name, None) is not None:
+            self._checked_us = 0
+
+    async def _ensure_authorities(self, objects: FleetObjects, now_us: int) -> None:
+        name = names.authority_secret_name(objects.name)
+        if not self._authorities:
+            stored = await self._stored(objects.namespace, name)
+            try:
+                self._authorities = read_pairs(stored.get("ca.crt", b""), stored.get("ca.key", b""))
+            except ValueError as error:
+                if stored:
+                    log.warning("the fleet's authority is made anew: %s", error, extra={"secret": name})
+                self._authorities = []
+        self._authorities = next_authorities(self._authorities, fleet=objects.config.identity, now_us=now_us)
+        keys = b"".join(authority.key for authority in self._authorities)
+        await self._store(objects, name, {"ca.crt": bundle(self._authorities), "ca.key": keys})
+
+    async def _stored(self, namespace: str, name: str) -> Data:
+        if name not in self._known:
+            found = await self._api.get(SECRETS, namespace, name)
+            self._known[name] = _decoded((found or {}).get("data") or {})
+        return self._known[name]
+
+    async def _store(self, objects: FleetObjects, name: str, wanted: Data) -> None:
+        if self._known.get(name) != wanted:
+            await self._api.apply(objects.secret(name, wanted))
+            self._known[name] = wanted
+
+
+def _decoded(data: Mapping[str, str]) -> Data:
+    try:
+        return {name: base64.b64decode(text, validate=True) for name, text in data.items()}
+    except binascii.Error:
+        return {}

@@ -1,0 +1,34 @@
+"""The Kubernetes API, as little of it as the operator calls."""
+
+from .api import ApiError, ApiUnavailable, KubeApi, KubeObject
+from .kinds import (
+    CONFIG_MAPS,
+    EVENTS,
+    LEASES,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    SHARD_FLEETS,
+    Kind,
+)
+
+__all__ = [
+    "CONFIG_MAPS",
+    "EVENTS",
+    "LEASES",
+    "NETWORK_POLICIES",
+    "PODS",
+    "POD_DISRUPTION_BUDGETS",
+    "SECRETS",
+    "SERVICES",
+    "SERVICE_ACCOUNTS",
+    "SHARD_FLEETS",
+    "ApiError",
+    "ApiUnavailable",
+    "Kind",
+    "KubeApi",
+    "KubeObject",
+]

@@ -1,0 +1,189 @@
+"""The operator process: log in, wait for the Lease, watch, until it is told to end or loses the Lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import kopf
+from aiohttp import web
+from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.errors import UsageError
+
+from .cluster.fleets import Fleets
+from .cluster.worker import OperatorSettings
+from .handlers import quieten_kopf, watch
+from .kube import SHARD_FLEETS, ApiError, ApiUnavailable
+from .kube.http_api import HttpKubeApi
+from .kube.lease import LeaderLease
+
+log = logging.getLogger(__name__)
+
+LEASE_NAME = "shardfleet-operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorOptions:
+    """How the operator runs.
+
+    Attributes:
+        namespaces: whose fleets it serves; none: all.
+        lease_namespace: '' for the one that the login names, or default.
+        health: host:port of /healthz and /readyz; '' for none.
+    """
+
+    settings: OperatorSettings = field(default_factory=OperatorSettings)
+    namespaces: Sequence[str] = ()
+    lease_namespace: str = ""
+    lease_name: str = LEASE_NAME
+    health: str = ""
+
+
+def log_in() -> kopf.ConnectionInfo:
+    """As a pod by its ServiceAccount, else as KUBECONFIG says.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    settings = kopf.OperatorSettings()
+    try:
+        found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    except (OSError, KeyError, ValueError, kopf.LoginError) as error:
+        raise UsageError(f"KUBECONFIG cannot be used: {error}") from error
+    if found is None:
+        raise UsageError("no cluster to serve: run in a pod with a ServiceAccount, or set KUBECONFIG")
+    return found
+
+
+class Operator:
+    """One run of the operator."""
+
+    def __init__(self, options: OperatorOptions, clock: Clock) -> None:
+        self.options = options
+        connection = log_in()
+        namespace = options.lease_namespace or connection.default_namespace or "default"
+        self.api = HttpKubeApi(log_in)
+        self.lease = LeaderLease(
+            self.api,
+            clock,
+            namespace=namespace,
+            name=options.lease_name,
+            identity=f"{socket.gethostname()}_{os.getpid()}_{clock.now_unix_us()}",
+        )
+        self.fleets = Fleets(self.api, clock, options.settings, on_failure=self._fail)
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._lost = False
+
+    async def run(self) -> int:
+        """Returns the exit code: 0 where it was told to end, 1 where the Lease was lost.
+
+        Raises:
+            BaseException: a bug in a worker.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.api.close)
+            if self.options.health:
+                await stack.enter_async_context(_served(self.options.health, self.lease))
+            await self._check_kind()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop)
+            if not await self._acquire():
+                return 0
+            stack.push_async_callback(self.lease.release)
+            keeping = asyncio.create_task(self._keep_lease())
+            try:
+                await self._watch()
+            finally:
+                keeping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeping
+        if self._failure is not None:
+            raise self._failure
+        return 1 if self._lost else 0
+
+    async def _check_kind(self) -> None:
+        """Raises ``UsageError`` where the cluster has no ShardFleets: kopf would watch nothing and say nothing."""
+        try:
+            await self.api.list(SHARD_FLEETS, next(iter(self.options.namespaces), ""))
+        except ApiUnavailable as error:
+            log.warning("%s", error)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise UsageError(
+                "the cluster does not know ShardFleets: install the chart, or kubectl apply -f crds/shardfleets.yaml"
+            ) from error
+
+    def stop(self) -> None:
+        """Ends the run in order, once what is under way in the loop has had its turn."""
+        self._stop.set()
+
+    async def _acquire(self) -> bool:
+        acquiring = asyncio.create_task(self.lease.acquire())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return self.lease.held
+        finally:
+            for task in (acquiring, stopping):
+                task.cancel()
+            await asyncio.gather(acquiring, stopping, return_exceptions=True)
+
+    async def _keep_lease(self) -> None:
+        await self.lease.keep()
+        self._lost = True
+        await self.fleets.close()  # before anything else: another may act in a few seconds
+        self._stop.set()
+
+    async def _watch(self) -> None:
+        """Until told to stop. Workers end first, and what they began stays as it is."""
+        quieten_kopf()
+        namespaces = list(self.options.namespaces)
+        log.info("operator begins", extra={"namespaces": namespaces or "all", "kind": SHARD_FLEETS.kind})
+        stop_kopf = threading.Event()
+        watching = asyncio.create_task(watch(self.fleets, log_in, namespaces, stop_kopf))
+        watching.add_done_callback(lambda _: self.stop())
+        try:
+            await self._stop.wait()
+        finally:
+            await self.fleets.close()
+            stop_kopf.set()
+            await watching
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._stop.set()
+
+
+@contextlib.asynccontextmanager
+async def _served(address: str, lease: LeaderLease):  # type: ignore[no-untyped-def]
+    """/healthz says that the process turns, /readyz that it is the one that acts."""
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def acts(_: web.Request) -> web.Response:
+        return web.Response(text="acts\n") if lease.held else web.Response(status=503, text="waits for the Lease\n")
+
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise UsageError(f"--health {address!r}: an address is HOST:PORT, for example 0.0.0.0:8080")
+    application = web.Application()
+    application.router.add_get("/healthz", alive)
+    application.router.add_get("/readyz", acts)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host or "0.0.0.0", int(port)).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,337 @@
+"""``plan_elastic`` in a small world: whatever happens, no shard that owns something is ended, and all comes to rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shardfleet_operator.plan import (
+    Action,
+    CellLoad,
+    ConfirmEnded,
+    Desired,
+    FailFleet,
+    Observed,
+    Process,
+    ProcessState,
+    RestartShard,
+    StartShard,
+    StopShard,
+    Surroundings,
+    Wait,
+    WriteLayout,
+    check_layout,
+    first_layout,
+    ordinal_of,
+    plan_elastic,
+    splits_next,
+)
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.core.requests import Member
+
+RUNNING, STOPPING, ENDED = ProcessState.RUNNING, ProcessState.STOPPING, ProcessState.ENDED
+NOW = 1_700_000_000_000_000
+STEP_US = 1_000_000
+
+
+@dataclass
+class Pod:
+    """One process. ``told``: it got SIGTERM, and drains. ``revision``: of the spec that it was made from."""
+
+    ordinal: int
+    epoch: int
+    revision: int
+    state: ProcessState = RUNNING
+    living: bool = False
+    told: bool = False
+    ended_us: int = 0
+    restarts: int = 0
+    code: int = 0
+
+
+@dataclass
+class World:
+    """Shards that do what the runtime does: claim, hand over, drain, end."""
+
+    replicas: int
+    now_us: int = NOW
+    layout: Layout | None = None
+    pods: dict[str, Pod] = field(default_factory=dict)
+    owned: dict[str, int] = field(default_factory=dict)
+    leases: dict[str, int] = field(default_factory=dict)
+    cordoned: set[str] = field(default_factory=set)
+    revision: int = 0
+    epochs: int = NOW
+    most_pods: int = 0
+
+    @property
+    def desired(self) -> Desired:
+        return Desired(config=FleetConfig(name="arena", replicas=self.replicas), gives_up=False)
+
+    @property
+    def claims(self) -> dict[str, str]:
+        assert self.layout is not None
+        return {
+            cell.path: cell.shard
+            for cell in self.layout.cells
+            if cell.shard in self.pods and self.pods[cell.shard].living and self.leases.get(cell.shard)
+        }
+
+    def observe(self) -> tuple[Observed, Surroundings]:
+        processes = [
+            Process(
+                shard=name, ordinal=pod.ordinal, epoch=pod.epoch if pod.living or pod.state is ENDED else 0,
+                state=STOPPING if pod.told and pod.state is RUNNING else pod.state,
+                started_us=pod.epoch, ended_us=pod.ended_us, exit_code=pod.code, restarts=pod.restarts,
+            )
+            for name, pod in self.pods.items()
+        ]  # fmt: skip
+        members = [
+            Member(shard=name, ordinal=ordinal_of(name, "arena") or 0, epoch=epoch, address="", living=True)
+            for name, epoch in self.leases.items()
+        ]
+        observed = Observed(layout=self.layout, processes=tuple(processes), members=tuple(members))
+        if self.layout is None:
+            return observed, Surroundings()
+        loads = {cell.path: CellLoad(entities=self.owned.get(cell.shard, 0), tick_us=1.0) for cell in self.layout.cells}
+        outdated = {n for n, pod in self.pods.items() if pod.revision != self.revision and pod.state is RUNNING}
+        around = Surroundings(
+            leaving=frozenset(self.cordoned & self.pods.keys()),
+            outdated=frozenset(outdated),
+            owned={**dict.fromkeys(self.pods, 0), **self.owned},  # Redis knows every shard that ever was
+            claims=self.claims,
+            loads=loads,
+        )
+        return observed, around
+
+    def perform(self, actions: list[Action]) -> bool:
+        """Whether anything was done."""
+        done = False
+        for action in actions:
+            match action:
+                case WriteLayout(layout=layout):
+                    check_layout(layout)
+                    assert self.layout is None or layout.version > self.layout.version
+                    for shard in set(layout.shards) - set(self.layout.shards if self.layout else layout.shards):
+                        assert self.leases.get(shard), f"a cell was given to {shard}, which does not live"
+                    self.layout = layout
+                case StartShard(shard=shard) | RestartShard(shard=shard):
+                    pod = self.pods.get(shard)
+                    assert pod is None or pod.state is ENDED, f"{shard} was started beside itself"
+                    self.epochs += 1
+                    restarts = getattr(action, "restarts", 0)
+                    ordinal = ordinal_of(shard, "arena") or 0
+                    self.pods[shard] = Pod(ordinal, self.epochs, self.revision, restarts=restarts)
+                    self.cordoned.discard(shard)  # another node
+                case StopShard(shard=shard):
+                    pod = self.pods[shard]
+                    if pod.state is ENDED:
+                        del self.pods[shard]
+                    else:
+                        assert not self.owned.get(shard), f"{shard} owns {self.owned[shard]} and was ended"
+                        assert self.layout and shard not in self.layout.shards
+                        pod.told = True
+                case ConfirmEnded(shard=shard, epoch=epoch):
+                    assert self.pods[shard].state is ENDED
+                    if self.leases.get(shard, 0) <= epoch:
+                        self.leases.pop(shard, None)
+                case FailFleet():
+                    raise AssertionError(action)
+                case Wait():
+                    continue
+            done = True
+        self.most_pods = max(self.most_pods, sum(pod.state is not ENDED for pod in self.pods.values()))
+        return done
+
+    def live(self) -> None:
+        """One step of everybody's life."""
+        self.now_us += STEP_US
+        for name, pod in sorted(self.pods.items()):
+            if pod.state is RUNNING and not pod.living and name not in self.leases:
+                pod.living, self.leases[name] = True, pod.epoch
+        if self.layout is None:
+            return
+        claimants = sorted(set(self.claims.values()))
+        if claimants and not self.owned:
+            self.owned[claimants[0]] = 50  # the seed
+        for name, pod in sorted(self.pods.items()):
+            has_cell = name in self.layout.shards
+            if not pod.living or has_cell or pod.state is ENDED:
+                continue
+            if self.owned.get(name) and claimants:
+                moved = min(20, self.owned[name])  # at a limited rate
+                self.owned[name] -= moved
+                self.owned[claimants[0]] = self.owned.get(claimants[0], 0) + moved
+            elif not self.owned.get(name) and pod.told:
+                self.end(name, code=0)
+
+    def end(self, name: str, *, code: int) -> None:
+        pod = self.pods[name]
+        pod.state, pod.ended_us, pod.code, pod.living = ENDED, self.now_us, code, False
+        if code == 0:
+            self.leases.pop(name, None)
+
+    def step(self) -> bool:
+        observed, around = self.observe()
+        actions = plan_elastic(self.desired, observed, around, self.now_us)
+        assert actions == plan_elastic(self.desired, observed, around, self.now_us)
+        done = self.perform(actions)
+        self.live()
+        return done
+
+    def is_at_rest(self) -> bool:
+        shards = set(self.layout.shards) if self.layout else set()
+        return (
+            len(shards) == self.replicas
+            and set(self.pods) == shards == set(self.leases)
+            and all(not pod.told and pod.revision == self.revision for pod in self.pods.values())
+            and not self.cordoned & shards
+            and sum(count for name, count in self.owned.items() if name in shards) == 50
+        )
+
+    def settle(self, *, steps: int = 400) -> int:
+        for number in range(steps):
+            done = self.step()
+            if not done and self.is_at_rest():
+                return number
+        pods = {name: (pod.state.value, pod.living, pod.told, pod.revision) for name, pod in self.pods.items()}
+        cells = [(cell.path, cell.shard) for cell in self.layout.cells] if self.layout else []
+        actions = plan_elastic(self.desired, *self.observe(), self.now_us)
+        raise AssertionError(f"no rest: {pods} {cells} {self.owned} {self.cordoned} {self.replicas} {actions}"[:1500])
+
+
+def world(replicas: int) -> World:
+    one = World(replicas)
+    one.settle()
+    return one
+
+
+# --- what happens to a fleet -------------------------------------------------------------------------------------
+
+
+def happen(one: World, event: str, number: int) -> None:
+    running = sorted(name for name, pod in one.pods.items() if pod.state is RUNNING)
+    target = running[number % len(running)] if running else ""
+    match event:
+        case "scale":
+            one.replicas = 1 + number % 6
+        case "kill" if target:
+            one.end(target, code=137)
+        case "delete" if target:
+            one.pods[target].told = True
+        case "cordon" if target:
+            one.cordoned.add(target)
+        case "uncordon":
+            one.cordoned.clear()
+        case "roll":
+            one.revision += 1
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["scale", "kill", "delete", "cordon", "uncordon", "roll"]),
+        st.integers(0, 30),
+        st.integers(0, 6),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 5), events)
+def test_whatever_happens_nothing_is_lost_and_all_comes_to_rest(
+    replicas: int, happened: list[tuple[str, int, int]]
+) -> None:
+    one = World(replicas)
+    for event, number, steps in happened:
+        happen(one, event, number)
+        for _ in range(steps):
+            one.step()
+        assert sum(one.owned.values()) in (0, 50)
+    one.settle()
+
+
+def test_more_shards_then_fewer() -> None:
+    one = world(4)
+    before = one.layout
+    one.replicas = 6
+    one.settle()
+    assert before is not None and one.layout is not None and set(one.layout.shards) == {f"arena-{n}" for n in range(6)}
+    one.replicas = 2
+    one.settle()
+    assert len(one.layout.cells) == 2 and one.most_pods == 6
+
+
+def test_a_roll_replaces_one_shard_at_a_time_and_loses_no_cell() -> None:
+    one = world(3)
+    one.revision += 1
+    fewest = 3
+    for _ in range(120):
+        one.step()
+        fewest = min(fewest, len(one.claims))
+    assert one.is_at_rest() and one.most_pods == 4
+    assert fewest == 3, "a cell was without a shard"
+
+
+def test_a_drained_node_gives_its_cells_to_newcomers_first() -> None:
+    one = world(2)
+    one.pods["arena-0"].told = True
+    while one.pods.get("arena-0"):
+        one.step()
+        assert len(one.claims) == 2, "a cell was without a shard"
+    one.settle()
+    assert one.layout is not None and set(one.layout.shards) == {"arena-1", "arena-2"}
+
+
+def test_one_shard_alone_can_be_rolled() -> None:
+    one = world(1)
+    one.revision += 1
+    one.settle()
+    assert one.layout is not None and one.layout.shards == ["arena-1"]
+
+
+def test_a_shard_that_died_while_it_drained_is_run_again_until_it_owns_nothing() -> None:
+    one = world(2)
+    one.replicas = 1
+    while one.layout is not None and len(one.layout.cells) == 2:
+        one.step()
+    (drained,) = {"arena-0", "arena-1"} - set(one.layout.shards if one.layout else ())
+    one.owned = {drained: 50}
+    one.end(drained, code=137)
+    one.step()
+    assert one.pods[drained].state is RUNNING
+    one.settle()
+
+
+def test_a_split_cuts_where_the_entities_are() -> None:
+    one = world(1)
+    one.replicas = 2
+    observed, around = one.observe()
+    assert not splits_next(one.desired, observed, around), "the newcomer does not live yet"
+    one.step()
+    observed, around = one.observe()
+    assert splits_next(one.desired, observed, around)
+    crowd = np.column_stack([np.linspace(90, 110, 50), np.zeros(50)])
+    around = replace(around, positions={"": crowd})
+    (change,) = [a for a in plan_elastic(one.desired, observed, around, one.now_us) if isinstance(a, WriteLayout)]
+    assert 99 < change.layout.by_path["0"].high[0] < 101
+
+
+def test_the_first_layout_is_the_plans() -> None:
+    one = World(3)
+    one.step()
+    assert one.layout == first_layout(one.desired.config)
+
+
+def test_nothing_is_known_of_a_shard_so_it_is_not_ended() -> None:
+    one = world(2)
+    one.replicas = 1
+    while one.layout is not None and len(one.layout.cells) == 2:
+        one.step()
+    observed, around = one.observe()
+    blind: Any = replace(around, owned={}, claims=one.claims)
+    assert not [a for a in plan_elastic(one.desired, observed, blind, one.now_us) if isinstance(a, StopShard)]

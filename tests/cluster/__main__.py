@@ -95,20 +95,18 @@ def clean(layout: Layout) -> None:
     kind.down(layout)
     OwnDocker(layout).stop()
     for path in layout.cache.iterdir():
-        if path != layout.lock:
+        if path not in (layout.lock, layout.tools_lock):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     say(f"{layout.cache} is empty")
 
 
 def carry_out(options: argparse.Namespace, layout: Layout) -> None:
-    """One command, while no other runs."""
+    """One command, while no other of its sort runs."""
     match options.command:
         case "up":
             kind.up(layout, mode=mode_of(options), install=may_install(options), retain=options.retain)
         case "down":
             kind.down(layout)
-        case "status":
-            print(kind.status(layout))
         case "clean":
             clean(layout)
         case "tool":
@@ -124,7 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     layout = Layout.from_environment()
     try:
-        with exclusive(layout.lock):
+        if options.command == "status":
+            print(kind.status(layout))
+            return 0
+        with exclusive(layout.tools_lock if options.command == "tool" else layout.lock):
             carry_out(options, layout)
     except ClusterError as error:
         say(f"error: {error}")

@@ -77,7 +77,7 @@ def names_in(archive: Path) -> list[str]:
     except FileNotFoundError:
         raise ClusterError(f"{archive}: no such file; {what_to_do}") from None
     except (tarfile.TarError, KeyError, json.JSONDecodeError, IsADirectoryError) as error:
-        raise ClusterError(f"{archive}: not an image archive ({error}); {what_to_do}") from error
+        raise ClusterError(f"{archive}: not an image archive (no tar with a manifest.json); {what_to_do}") from error
     names = [name for entry in manifest for name in entry.get("RepoTags") or []]
     if not names:
         raise ClusterError(f"{archive}: its images have no name, so no pod could ask for them; {what_to_do}")

@@ -54,6 +54,7 @@ def ensure_node_image(layout: Layout, docker: Docker) -> str:
                 "build", "--network", "none", *arguments, "--tag", name, context, log=layout.logs / "node-image.log"
             )
     remove_older(NODE_REPOSITORY, keep=name, docker=docker)
+    docker.command("image", "prune", "--force")  # what the builds before this one left without a name
     return name
 
 

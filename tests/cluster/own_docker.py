@@ -28,6 +28,9 @@ SUBNET = "198.18.201.0/24"
 
 CGROUP = "shardfleet"
 KIND_NETWORK = "kind"
+PLUGIN_FOLDER = Path("/run/docker/plugins")
+"""dockerd makes this one whatever its options say; taken away again where it was not there before."""
+
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 
@@ -40,6 +43,7 @@ class OwnDocker:
         self.data_root = layout.cache / "docker"
         self.socket = layout.runtime / "docker.sock"
         self.pid_file = layout.runtime / "dockerd.pid"
+        self._made_plugin_folder = layout.runtime / "made-plugin-folder"
 
     @property
     def docker(self) -> Docker:
@@ -55,13 +59,24 @@ class OwnDocker:
         return Docker(environment={**kept, **own}, own=True)
 
     def pid(self) -> int | None:
-        """The process id while it runs; a pid file whose number another process got by now does not count."""
+        """The process id while it runs; a pid file whose number another process got by now does not count.
+
+        Raises:
+            ClusterError: One runs that was started with another cache, by another user or with another XDG_CACHE_HOME.
+        """
         try:
             pid = int(self.pid_file.read_text())
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
         except (OSError, ValueError):
             return None
-        return pid if str(self.data_root) in arguments else None
+        if str(self.pid_file) not in arguments:
+            return None
+        if str(self.data_root) not in arguments:
+            theirs = arguments[arguments.index("--data-root") + 1]
+            raise ClusterError(
+                f"a Docker for a cluster runs already, with its data in {theirs}; take it away from there"
+            )
+        return pid
 
     def start(self) -> Docker:
         """Start it unless it runs.
@@ -95,6 +110,8 @@ class OwnDocker:
 
     def _launch(self) -> None:
         self.layout.runtime.mkdir(parents=True, exist_ok=True)
+        if not PLUGIN_FOLDER.parent.exists():
+            self._made_plugin_folder.touch()
         log = self.layout.logs / "dockerd.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = self._daemon_command()
@@ -166,6 +183,9 @@ class OwnDocker:
             run([find_program("ip") or "ip", "link", "delete", BRIDGE])
         for hierarchy in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")]:
             _remove_cgroup(hierarchy / CGROUP)
+        if self._made_plugin_folder.exists():
+            for folder in (PLUGIN_FOLDER, PLUGIN_FOLDER.parent):
+                _remove_empty(folder)
         shutil.rmtree(self.layout.runtime, ignore_errors=True)
 
 
@@ -196,7 +216,11 @@ def _remove_cgroup(folder: Path) -> None:
         for child in folder.iterdir():
             if child.is_dir():
                 _remove_cgroup(child)
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # a process that is not ours to end is in it
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # gone, or something that is not ours to end or remove is in it

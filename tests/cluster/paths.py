@@ -56,5 +56,10 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Held by every command that changes something."""
+        """Held by every command that changes the cluster."""
         return self.cache / "lock"
+
+    @property
+    def tools_lock(self) -> Path:
+        """Held while tools are built, which may take long and hinders nobody else."""
+        return self.cache / "lock-tools"

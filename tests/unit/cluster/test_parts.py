@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -260,6 +262,22 @@ def test_a_pid_file_whose_number_another_process_has_counts_for_nothing(layout: 
     docker.pid_file.parent.mkdir(parents=True)
     docker.pid_file.write_text("1")
     assert docker.pid() is None
+
+
+def test_a_docker_that_was_started_with_another_cache_is_left_alone(layout: Layout, tmp_path: Path) -> None:
+    docker = own_docker.OwnDocker(layout)
+    docker.pid_file.parent.mkdir(parents=True)
+    words = ["--pidfile", str(docker.pid_file), "--data-root", str(tmp_path / "elsewhere")]
+    command = [sys.executable, "-c", "print(flush=True); input()", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()  # from here on /proc has its command line
+        docker.pid_file.write_text(str(process.pid))
+        # Both start and stop ask for it first. They are not called: where this fails, they would act on the machine.
+        try:
+            with pytest.raises(ClusterError, match=r"with its data in .*elsewhere; take it away from there"):
+                docker.pid()
+        finally:
+            process.communicate(b"\n")
 
 
 def test_our_own_docker_is_not_reached_by_the_persons_settings(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

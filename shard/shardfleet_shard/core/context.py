@@ -90,6 +90,10 @@ class Context:
         """Today's grid tick for one that may have been written down before the world rested."""
         return WorldTime(self.origin_tick, self.rests).after_rests(tick)
 
+    def grid_tick(self, world_tick: int) -> int:
+        """The grid tick to write down for ``world_tick``."""
+        return WorldTime(self.origin_tick, self.rests).grid_tick(world_tick)
+
     def entry_after_rests(self, entry: JournalEntry) -> JournalEntry:
         """``entry`` with today's ticks, so that its rows go on at the world tick at which they were to."""
         if not self.rests or entry.kind not in (EntryKind.IN, EntryKind.SPAWN):

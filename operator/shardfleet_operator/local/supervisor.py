@@ -204,6 +204,7 @@ class Supervisor:
             self.clock,
             threshold_us=self.config.discrepancy_threshold_us,
             interval_us=self.config.audit_interval_us,
+            lease_us=self.config.lease_us,
             on_news=lambda finding: self.screen.say(f"watchdog: {finding}"),
             say=self.screen.say,
         )
@@ -239,6 +240,7 @@ class Supervisor:
         if not settled:
             return Outcome(report=None, faults=("ended at once, without settling",), note=None)
         await self._gather_once()
+        await self.watchdog.audit_once()  # what settled since it last looked does not stand any more
         run = Run(
             config=self.config,
             shards=len(self._shards) or self.config.replicas,
@@ -250,7 +252,7 @@ class Supervisor:
             commands=max(0, await self.world.commands() - before.commands),
             entities=(await self.world.count()).to_dict(),
             transfers_left=len(await self.world.transfers.active()),
-            verdicts=[finding.to_dict() for finding in self.watchdog.book.findings],
+            verdicts=self.watchdog.report(),
             troubles=tuple(self._troubles),
         )
         report = build(run)

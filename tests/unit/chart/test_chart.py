@@ -1,4 +1,4 @@
-"""The chart against the code: its CRD is the CRD, its rights are those that the code uses, its values are in its schema."""
+"""The chart against the code: its CRD is the CRD, its rights are those that the code uses."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def test_the_values_are_in_the_schema_and_nothing_else_is() -> None:
 def granted() -> dict[tuple[str, str], set[str]]:
     """(group, resource) -> verbs, as the operator's rules say with fleets.deleteOnUninstall."""
     block = HELPERS[HELPERS.index('define "shardfleet.operatorRules"') :]
-    text = block[
-        block.index("\n") : block.index("{{- end }}\n") if "{{- end }}\n" in block else block.index("{{- end }}")
-    ]
+    text = block[block.index("\n") : block.index("\n{{- end }}")]
     text = re.sub(r"\{\{.*?\}\}", "", text)
     return {
         (group, resource): set(rule["verbs"])
@@ -119,9 +117,7 @@ def test_the_operators_rights_are_exactly_what_its_code_calls() -> None:
     lease = wanted.pop((LEASES.group, LEASES.plural))
     assert lease == {"create", "get", "patch"}, "the Role in templates/rbac.yaml has these"
     found = granted()
-    # `shardfleet fleets --delete` is the uninstall hook's, and granted where that is wanted.
-    assert wanted[SHARD_FLEETS.group, SHARD_FLEETS.plural] - {"delete"} == found.pop(
-        (SHARD_FLEETS.group, SHARD_FLEETS.plural)
-    )
-    del wanted[SHARD_FLEETS.group, SHARD_FLEETS.plural]
+    # Deletion is for the hook of an uninstall that was told to delete the fleets; see the template.
+    fleets = SHARD_FLEETS.group, SHARD_FLEETS.plural
+    wanted[fleets].add("delete")
     assert found == wanted

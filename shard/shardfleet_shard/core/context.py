@@ -133,7 +133,7 @@ class Context:
         """
         rows = rows.copy()
         first_tick = max(first_tick, last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US))
-        if first_tick > last_tick:
+        if first_tick > last_tick or not len(rows):  # before the seed there is no world tick to call the plugin with
             return rows
         traced = len(self.effects.ticks)
         done = False

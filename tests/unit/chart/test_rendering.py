@@ -13,6 +13,7 @@ from shardfleet_shard.config import FleetConfig
 
 from .api_server import ApiServer
 from .helm import CHART, NAMESPACE, ROOT, Object, helm, needs_helm, of_kind, options, pods, render, template
+from .test_chart import used
 
 pytestmark = needs_helm
 
@@ -160,6 +161,17 @@ def test_the_operators_rights_are_cluster_wide_or_in_its_namespaces_alone() -> N
     subject = {"kind": "ServiceAccount", "name": "shardfleet", "namespace": NAMESPACE}
     bindings = [one for one in (*wide, *narrow) if one["kind"].endswith("RoleBinding")]
     assert len(bindings) == 5 and all(one["subjects"] == [subject] for one in bindings)
+
+
+def test_what_is_granted_is_what_the_code_calls() -> None:
+    found = render({"fleets.deleteOnUninstall": True})  # the hook's calls are the code's, too
+    granted = rights(of_kind(found, "ClusterRole")["shardfleet"])
+    lease = of_kind(found, "Role")["shardfleet-lease"]
+    assert all(
+        rule.get("resourceNames") == ["shardfleet-operator"] or rule["verbs"] == ["create"] for rule in lease["rules"]
+    )
+    leases = {verb for rule in lease["rules"] for verb in rule["verbs"]}
+    assert {**granted, ("coordination.k8s.io", "leases"): leases} == used()
 
 
 def test_fleets_are_deleted_only_by_who_asked_for_it() -> None:

@@ -48,7 +48,7 @@ types: install ## mypy, strict
 	$(BIN)/mypy
 
 imports: install ## import-linter: layers, and a core without I/O
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 generated: install ## generated code and reference pages are what their sources say
 	$(BIN)/python proto/generate.py --check

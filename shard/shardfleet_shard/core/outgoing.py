@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .columns import Columns
 from .context import Context
 from .frames import Answer, Final, Offer
 from .planner import PlannedTransfer
@@ -32,6 +31,9 @@ class OutgoingTransfers:
         self.open: dict[int, Outgoing] = {}
         self._began_us: dict[int, int] = {}
         self._sequence = 0
+        self._leaving: list[Outgoing] = []
+        self._several = False
+        """More of them follow: their rows are dropped together."""
 
     @property
     def room(self) -> int:
@@ -145,14 +147,19 @@ class OutgoingTransfers:
 
     def switch_due(self, tick: int) -> None:
         """Before ``tick`` is simulated: all with K <= tick are released or frozen."""
-        for outgoing in [o for o in self.open.values() if o.switch_tick <= tick]:
-            self._take(outgoing, OutgoingInput.SWITCH)
+        self._switch([o for o in self.open.values() if o.switch_tick <= tick])
 
     def commit_due(self, next_tick: int) -> None:
         """Step 5: releases the accepted ones that are due before ``next_tick``; the others may still hear."""
-        for outgoing in [o for o in self.open.values() if o.switch_tick <= next_tick]:
-            if outgoing.state is OutgoingState.ACCEPTED:
-                self._take(outgoing, OutgoingInput.SWITCH)
+        due = (o for o in self.open.values() if o.switch_tick <= next_tick)
+        self._switch([o for o in due if o.state is OutgoingState.ACCEPTED])
+
+    def _switch(self, due: list[Outgoing]) -> None:
+        self._several = True
+        for outgoing in due:
+            self._take(outgoing, OutgoingInput.SWITCH)
+        self._several = False
+        self._let_go()
 
     def send_finals(self, tick: int, unix_us: int) -> None:
         """After step 3 of ``tick``: the last columns of all that switch before the next tick."""
@@ -214,19 +221,26 @@ class OutgoingTransfers:
             context.event("unfreeze", context.current_tick + 1, rows.id, rows.version, transfer=str(outgoing.id))
 
     def _release(self, outgoing: Outgoing) -> None:
-        context = self.context
-        gone: Columns = context.tracker.release([outgoing.id.sequence])
+        self._leaving.append(outgoing)
+        if not self._several:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drops the rows of all transfers that were released, in one pass over the rows."""
+        context, leaving = self.context, self._leaving
+        if not leaving:
+            return
+        self._leaving = []
+        if context.trace:
+            for outgoing in leaving:
+                rows = context.tracker.rows_of(outgoing.id.sequence)
+                where = {"transfer": str(outgoing.id), "target": outgoing.target}
+                context.event("release", outgoing.switch_tick, rows.id, rows.version, **where)
+        gone = context.tracker.release([outgoing.id.sequence for outgoing in leaving])
         context.stats.handed_over_out += len(gone)
-        context.event(
-            "release",
-            outgoing.switch_tick,
-            gone.id,
-            gone.version,
-            transfer=str(outgoing.id),
-            target=outgoing.target,
-        )
-        context.journal.apply((EntryKind.OUT, outgoing.id))
-        self._request(outgoing, Released)
+        for outgoing in leaving:
+            context.journal.apply((EntryKind.OUT, outgoing.id))
+            self._request(outgoing, Released)
 
 
 _WITHOUT_FINAL = (OutgoingState.FROZEN, OutgoingState.RELEASED, OutgoingState.WITHDRAWN)

@@ -17,6 +17,8 @@ LEAD_TICKS = 4
 """Arrivals are spawned this far ahead, so that their shard has read its journal before their first tick."""
 ARRIVALS_CHECKPOINT_US = 10_000_000
 """How often the stream's position is stored when nothing arrives."""
+CATCH_UP_SLICE_US = 20_000
+"""Time in one tick for spawns that come late; those that are left wait for the next."""
 MAX_TICKS_PER_ARRIVE = 2_000
 MAX_GROUPS_PER_ARRIVE = 64
 """Ticks with rows in one request. One would do while requests are answered in time; after a while without an owner of
@@ -161,12 +163,18 @@ class EntityStream:
         self.waiting.append((entry, rows))
 
     def take_due(self, tick: int) -> None:
-        """Step 2: rows whose first tick is due join; if they are late, they are caught up."""
+        """Step 2: rows whose first tick is due join; if they are late, they are caught up.
+
+        Many that are very late come over several ticks: no tick is held up for longer than a slice.
+        """
         context = self.context
+        started_us = context.clock.now_unix_us()
         due = [pair for pair in self.waiting if pair[0].tick <= tick]
         if not due or not self.seeded:
             return  # until the seed has been seen, the world's tick 0 is not known here
         for pair in due:
+            if context.clock.now_unix_us() - started_us >= CATCH_UP_SLICE_US:
+                return
             entry, rows = pair
             here = context.tracker.overlap(rows)
             if here is not None:

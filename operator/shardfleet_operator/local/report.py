@@ -119,6 +119,11 @@ def faults(run: Run, report: Mapping[str, Any]) -> list[str]:
     found += [f"the watchdog's {kind} stood too long, {count} times" for kind, count in sorted(kinds.items())]
     if report["gap_ms"]["p99"] is None and why_no_handoffs(run) is None:
         found.append("no handoff was measured")
+    failures = sorted(
+        {stats.last_error for stats in run.stats.values() if stats.simulation_errors and stats.last_error}
+    )
+    if found or run.troubles:  # a simulation that healed is no fault, but one that did not explains the others
+        found = [*(f"the simulation failed: {failure}" for failure in failures), *found]
     return [*found, *run.troubles]
 
 

@@ -121,6 +121,14 @@ def test_a_finding_that_ended_in_time_is_told_and_breaks_nothing() -> None:
     assert "watchdog     LIMBO 1  STALLED_TRANSFER 1" in to_text(report, fleet="arena", faults=[])
 
 
+def test_a_simulation_that_failed_is_named_where_the_run_failed() -> None:
+    failed = _stats(gaps_us=[1], ticks_us=[1], simulation_errors=3, last_error="orbit.step: boom")
+    well = _run(stats={("arena-0", 1): failed})
+    assert faults(well, build(well)) == [], "it works again"
+    stuck = dataclasses.replace(well, transfers_left=2)
+    assert faults(stuck, build(stuck)) == ["the simulation failed: orbit.step: boom", "2 transfers are left"]
+
+
 def test_an_inexact_simulation_may_differ() -> None:
     stats = {("arena-0", 7): _stats(gaps_us=[1], ticks_us=[1], continuity_error_max=0.5)}
     run = _run(exact=False, stats=stats)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ..unit.resource.cases import ALLOWED, REFUSALS, Refusal, fleet
-from .kubectl import until
-from .release import OPERATOR_LABELS, WORLDS, Release, Tools
+from .kubectl import Tools, until
+from .release import OPERATOR_LABELS, WORLDS, Release
 
 PATH = f"/apis/shardfleet.dev/v1alpha1/namespaces/{WORLDS}/shardfleets"
 

@@ -11,13 +11,13 @@ from .traces import Traces
 from .worlds import proved, world
 
 CROWD = 2_000
-ENDED_IN_A_ROW = 240.0
+PATIENCE_S = 240.0
 
 
 def scale(fleet: LiveFleet, replicas: int) -> None:
     say(f"kubectl scale sf {fleet.name} --replicas={replicas}")
     fleet.kubectl("scale", "sf", fleet.name, f"--replicas={replicas}")
-    fleet.wait_settled(replicas, entities=CROWD, timeout_s=ENDED_IN_A_ROW)
+    fleet.wait_settled(replicas, entities=CROWD, timeout_s=PATIENCE_S)
 
 
 def test_four_six_two(release: Release, traces: Traces, tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_the_operator_restarts_in_the_middle_of_a_change(release: Release, trace
         before = release.operator_pod()
         release.system("delete", "pod", before, "--wait=false")
         until("another operator", lambda: release.operator_pod() not in ("", before), timeout_s=90)
-        fleet.wait_settled(4, entities=CROWD, timeout_s=ENDED_IN_A_ROW)
+        fleet.wait_settled(4, entities=CROWD, timeout_s=PATIENCE_S)
     proved(traces, fleet, tmp_path)
 
 
@@ -46,7 +46,7 @@ def test_a_pod_deleted_by_hand_hands_its_entities_over(release: Release, traces:
         uid = fleet.pods()["deleted-1"]["metadata"]["uid"]
         fleet.kubectl("delete", "pod", "deleted-1", "--wait=false")
         until("the pod is gone", lambda: uid not in uids_of(fleet), timeout_s=150, tell=fleet.tell)
-        fleet.wait_settled(3, entities=CROWD, timeout_s=ENDED_IN_A_ROW)
+        fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
     proved(traces, fleet, tmp_path)
 
 
@@ -60,7 +60,7 @@ def test_a_killed_shard_recovers(release: Release, traces: Traces, tmp_path: Pat
             timeout_s=90,
             tell=fleet.tell,
         )
-        fleet.wait_settled(3, entities=CROWD, timeout_s=ENDED_IN_A_ROW)
+        fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
     proved(traces, fleet, tmp_path, bound_s=60, planned=False)
 
 
@@ -73,7 +73,7 @@ def test_a_drained_node(release: Release, traces: Traces, tmp_path: Path) -> Non
             words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=270s", *selector)
             fleet.kubectl(*words, timeout_s=300)
             assert not on_node(fleet, node)
-            fleet.wait_settled(4, entities=CROWD, timeout_s=ENDED_IN_A_ROW)
+            fleet.wait_settled(4, entities=CROWD, timeout_s=PATIENCE_S)
         finally:
             fleet.kubectl("uncordon", node)
     proved(traces, fleet, tmp_path)
@@ -83,10 +83,8 @@ def test_a_changed_template_is_rolled_shard_by_shard(release: Release, traces: T
     with world(release, "rolled", shards=3, entities=CROWD) as fleet:
         before = uids_of(fleet)
         fleet.patch({"template": {"metadata": {"labels": {"example.com/color": "green"}}}})
-        until(
-            "every pod is another one", lambda: not before & uids_of(fleet), timeout_s=ENDED_IN_A_ROW, tell=fleet.tell
-        )
-        fleet.wait_settled(3, entities=CROWD, timeout_s=ENDED_IN_A_ROW)
+        until("every pod is another one", lambda: not before & uids_of(fleet), timeout_s=PATIENCE_S, tell=fleet.tell)
+        fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
         colors = {pod["metadata"]["labels"].get("example.com/color") for pod in fleet.pods().values()}
         assert colors == {"green"}
     proved(traces, fleet, tmp_path)

@@ -96,7 +96,7 @@ class Traces:
 
     def _all_ready(self) -> bool:
         status = self.kubectl.json("get", "daemonset", "traces").get("status") or {}
-        return 0 < status.get("desiredNumberScheduled", 0) == status.get("numberReady", 0)
+        return bool(0 < status.get("desiredNumberScheduled", 0) == status.get("numberReady", 0))
 
     def collect(self, folder: Path, fleet: str) -> list[Path]:
         """All files of one fleet from all nodes into ``folder``, away from the nodes."""

@@ -79,7 +79,9 @@ class Release:
     def operator_pod(self) -> str:
         """Name of the one that is ready; '' where there is none."""
         for pod in self.system.items("pods", "-l", OPERATOR_LABELS):
-            ready = any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
+            ready = any(
+                one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or ()
+            )
             if ready and "deletionTimestamp" not in pod["metadata"]:
                 return str(pod["metadata"]["name"])
         return ""

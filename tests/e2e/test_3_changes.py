@@ -64,15 +64,18 @@ def test_a_killed_shard_recovers(release: Release, traces: Traces, tmp_path: Pat
     proved(traces, fleet, tmp_path, bound_s=60, planned=False)
 
 
-def test_a_drained_node(release: Release, traces: Traces, tmp_path: Path) -> None:
+def test_a_drained_node_that_holds_the_operator_too(release: Release, traces: Traces, tmp_path: Path) -> None:
+    """All of the node but Redis, whose volume may be bound to it."""
     with world(release, "drained", shards=4, entities=CROWD) as fleet:
-        node = release.worlds.json("get", "pod", "drained-0")["spec"]["nodeName"]
-        say(f"kubectl drain {node}, which holds {sorted(on_node(fleet, node))}")
+        operator = release.operator_pod()
+        node = release.system.json("get", "pod", operator)["spec"]["nodeName"]
+        say(f"kubectl drain {node}, which holds {operator} and {sorted(on_node(fleet, node))}")
         try:
-            selector = ("--pod-selector", "shardfleet.dev/fleet=drained")
-            words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=270s", *selector)
-            fleet.kubectl(*words, timeout_s=300)
+            selector = "app.kubernetes.io/name=shardfleet,app.kubernetes.io/component notin (redis)"
+            words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=270s")
+            fleet.kubectl(*words, "--pod-selector", selector, timeout_s=300)
             assert not on_node(fleet, node)
+            until("another operator", lambda: release.operator_pod() not in ("", operator), timeout_s=90)
             fleet.wait_settled(4, entities=CROWD, timeout_s=PATIENCE_S)
         finally:
             fleet.kubectl("uncordon", node)

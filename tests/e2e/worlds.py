@@ -28,7 +28,20 @@ def world(release: Release, name: str, *, shards: int, entities: int, **spec: An
     # Small shares: all pods of a test have to fit on what one small machine has.
     container = {"name": "shard", "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}}}
     template = {"spec": {"containers": [container]}}
-    release.worlds.apply(fleet(name, replicas=shards, simulation=simulation, trace=trace, template=template, **spec))
+    # Where many entities cross at once on a busy machine, Redis and the peers need longer than the default to answer;
+    # who waits for an answer beyond the switch is frozen, and a test of holes would measure the machine.
+    handoff = {"delay": "300ms"} if entities > 500 else {}
+    release.worlds.apply(
+        fleet(
+            name,
+            replicas=shards,
+            simulation=simulation,
+            trace=trace,
+            template=template,
+            handoff=handoff,
+            **spec,
+        )
+    )
     try:
         live.wait_settled(shards, entities=entities, timeout_s=120)
         yield live

@@ -86,12 +86,15 @@ def build_settings() -> kopf.OperatorSettings:
 async def watch(fleets: Fleets, login: Login, namespaces: Sequence[str], stop: threading.Event) -> None:
     """Runs kopf beside this event loop until ``stop``. Raises what kopf ended with."""
     registry, settings = build_registry(fleets, login, asyncio.get_running_loop()), build_settings()
+    # Left out, kopf looks for the user's name, and an arbitrary user of a container has none.
+    identity: Any = names.MANAGER
 
     def run() -> None:
         asyncio.run(
             kopf.operator(
                 registry=registry,
                 settings=settings,
+                identity=identity,
                 standalone=True,
                 clusterwide=not namespaces,
                 namespaces=list(namespaces),

@@ -20,6 +20,7 @@ from shardfleet_shard.errors import UsageError
 from .cluster.fleets import Fleets
 from .cluster.worker import OperatorSettings
 from .handlers import quieten_kopf, watch
+from .inspection import FleetSight, Inspection, NotNow, served
 from .kube import SHARD_FLEETS, ApiError, ApiUnavailable
 from .kube.http_api import HttpKubeApi
 from .kube.lease import LeaderLease
@@ -37,6 +38,7 @@ class OperatorOptions:
         namespaces: whose fleets it serves; none: all.
         lease_namespace: '' for the one that the login names, or default.
         health: host:port of /healthz and /readyz; '' for none.
+        inspection: host:port of the read-only inspection port; '' for none.
     """
 
     settings: OperatorSettings = field(default_factory=OperatorSettings)
@@ -44,6 +46,7 @@ class OperatorOptions:
     lease_namespace: str = ""
     lease_name: str = LEASE_NAME
     health: str = ""
+    inspection: str = ""
 
 
 def log_in() -> kopf.ConnectionInfo:
@@ -91,7 +94,10 @@ class Operator:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.api.close)
             if self.options.health:
-                await stack.enter_async_context(_served(self.options.health, self.lease))
+                await stack.enter_async_context(served("--health", self.options.health, _health(self.lease)))
+            if self.options.inspection:
+                application = Inspection(self._look).application()
+                await stack.enter_async_context(served("--inspection", self.options.inspection, application))
             await self._check_kind()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,6 +128,11 @@ class Operator:
             raise UsageError(
                 "the cluster does not know ShardFleets: install the chart, or kubectl apply -f crds/shardfleets.yaml"
             ) from error
+
+    def _look(self, namespace: str, name: str) -> FleetSight:
+        if not self.lease.held:
+            raise NotNow("this operator waits for its Lease: ask the one that has it")
+        return self.fleets.look(namespace, name)
 
     def stop(self) -> None:
         """Ends the run in order, once what is under way in the loop has had its turn."""
@@ -164,8 +175,7 @@ class Operator:
         self._stop.set()
 
 
-@contextlib.asynccontextmanager
-async def _served(address: str, lease: LeaderLease):  # type: ignore[no-untyped-def]
+def _health(lease: LeaderLease) -> web.Application:
     """/healthz says that the process turns, /readyz that it is the one that acts."""
 
     async def alive(_: web.Request) -> web.Response:
@@ -174,16 +184,7 @@ async def _served(address: str, lease: LeaderLease):  # type: ignore[no-untyped-
     async def acts(_: web.Request) -> web.Response:
         return web.Response(text="acts\n") if lease.held else web.Response(status=503, text="waits for the Lease\n")
 
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        raise UsageError(f"--health {address!r}: an address is HOST:PORT, for example 0.0.0.0:8080")
     application = web.Application()
     application.router.add_get("/healthz", alive)
     application.router.add_get("/readyz", acts)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host or "0.0.0.0", int(port)).start()
-        yield
-    finally:
-        await runner.cleanup()
+    return application

@@ -23,6 +23,7 @@ from .authority_manager import LinkedPeers, ServerAuthorityManager
 from .config import FleetConfig
 from .core.ticks import TickGrid
 from .errors import ShardfleetError, UsageError
+from .log_lines import FieldsFormatter
 from .net.leases import HandoffConnectionLeaseCoordinator
 from .net.limits import LinkLimits
 from .net.links import HandoffConnectionManager
@@ -74,11 +75,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one shard. Returns the exit code."""
     arguments = parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s {arguments.shard} %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FieldsFormatter(f"%(asctime)s %(levelname)s {arguments.shard} %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         import uvloop
 

@@ -218,9 +218,7 @@ class ServerAuthorityRuntime:
         if not self.membership.lease.held(clock.boottime_us()):
             stats.state = "fenced"
             return
-        stats.state = (
-            "simulation-error" if self._failure.count else "draining" if self.farewell.draining else str(self.state)
-        )
+        stats.state = self._said_state()
         try:
             self._read_mailbox(tick)
             self._adopt_incoming(tick)

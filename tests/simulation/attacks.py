@@ -16,7 +16,6 @@ from shardfleet_shard.core.simulation import World
 from shardfleet_shard.runtime import EXIT_RESIGNED, EXIT_SIMULATION, EXIT_SUPERSEDED, RuntimeState
 
 from .cluster import REQUEST_TIMEOUT_US, START_US, Cluster, Faults, Process, VirtualClock
-from .ledger import Ledger
 from .wanderers import Wanderers
 
 
@@ -188,22 +187,6 @@ class AttackProcess(Process):
             self._done()
 
 
-class AttackLedger(Ledger):
-    """Rows that rest, and start again, and are lost with their process before its first publish, rest again."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
-        self.seen: set[tuple[Process, int]] = set()
-
-    def _check_state(self, process: Process, entity: int, version: int, tick: int, state_in: int) -> None:
-        recovered = process.runtime.membership.recovered
-        assert recovered is not None
-        first = (process, entity) not in self.seen
-        self.seen.add((process, entity))
-        if not (first and recovered.resigned):
-            super()._check_state(process, entity, version, tick, state_in)
-
-
 class AttackCluster(Cluster):
     """``Cluster`` under an ``Attack``."""
 
@@ -211,7 +194,6 @@ class AttackCluster(Cluster):
         self.attack = attack
         self.all_processes: list[AttackProcess] = []
         super().__init__(seed, **options)
-        self.ledger = AttackLedger(self)
         faulty_us = self.faults_end_us - START_US
         names = sorted(self.processes)
 

@@ -139,3 +139,18 @@ def test_a_start_that_came_to_nothing_moves_no_tick_twice() -> None:
     _rest(cluster, "killed", 20_000_000)
     cluster.run_until((cluster.now_us - START_US) / 1e6 + 3)
     cluster.check_each_tick_was_simulated_once()
+
+
+def test_arrivals_that_fell_behind_before_the_rest_come_at_their_own_world_tick() -> None:
+    """Their grid ticks lie before the world went on, and yet they are written after that."""
+    cluster = RestingCluster(1, shards=3, entities=SEEDED)
+    cluster.run_until(3.0)
+    for process in cluster.processes.values():
+        process.runtime.stream.advance = lambda *_: None  # type: ignore[method-assign]  # as where nobody has a claim
+    cluster.run_until(5.2)
+    behind, reached = cluster.store.state.arrivals_through, cluster.world_tick
+    assert behind < 75 and reached > 80, "else there is nothing to make up for"
+    _rest(cluster, "killed")
+    cluster.run_until((cluster.now_us - START_US) / 1e6 + 2)
+    cluster.check_each_tick_was_simulated_once()
+    cluster.settle()

@@ -38,6 +38,7 @@ class Wanderers:
         return None
 
     def step(self, entities: Columns, tick: int, dt: float) -> Any:
+        assert len(entities) and 0 <= tick < 1_000_000, "a world's ticks count from its seed; no rows, no step"
         entities["steps"][:] += 1
         position, velocity = entities.position, entities.velocity
         position += velocity * dt

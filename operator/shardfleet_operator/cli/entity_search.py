@@ -19,6 +19,7 @@ from shardfleet_shard.core.requests import (
     EntryKind,
     FleetRecords,
     JournalEntry,
+    Member,
     Observe,
     Observed,
     ReadFleet,
@@ -26,9 +27,9 @@ from shardfleet_shard.core.requests import (
 )
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.errors import ShardfleetError, StoreUnavailable, UsageError
-from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.redis_store import RedisStore
 
+from ..dialing import Dial, dial_plainly
 from .output import age
 from .watching import row_values
 
@@ -48,7 +49,7 @@ class _Sighting:
     rows: Columns | None
 
 
-async def search(store: RedisStore, entity: int) -> dict[str, Any]:
+async def search(store: RedisStore, entity: int, *, dial: Dial = dial_plainly) -> dict[str, Any]:
     """What ``shardfleet entity --json`` prints.
 
     Raises:
@@ -61,14 +62,14 @@ async def search(store: RedisStore, entity: int) -> dict[str, Any]:
     found = whereabouts(reply.records, entity)
     owner = next((member for member in observed.members if member.living and member.shard == found["owner"]), None)
     if owner is not None and owner.address:
-        found |= await _since(owner.address, entity, found["version"])
+        found |= await _since(owner, entity, found["version"], dial)
     return found
 
 
-async def _since(address: str, entity: int, version: int) -> dict[str, Any]:
+async def _since(owner: Member, entity: int, version: int, dial: Dial) -> dict[str, Any]:
     """What the owner says; empty where it does not answer, or has not taken up this version (or has it no more)."""
     try:
-        async with ShardClient(address, deadline_s=OWNER_DEADLINE_S) as client:
+        async with dial(owner, deadline_s=OWNER_DEADLINE_S) as client:
             view = await client.get(entity)
             if view.rows.version.tolist() != [version] or not view.since_tick[0]:
                 return {}

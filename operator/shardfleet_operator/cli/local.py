@@ -103,7 +103,7 @@ def up(
     return outcome.exit_code
 
 
-@app.command("status")
+@app.command("status", short_help="Show a fleet that runs, or how its last run ended.")
 def status(
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -138,7 +138,7 @@ def status(
         print(found.to_text())
 
 
-@app.command("down")
+@app.command("down", short_help="Settle a fleet and show its report.")
 def down(
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,

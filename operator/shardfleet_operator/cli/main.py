@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .exits import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PROGRAM
 
@@ -24,18 +24,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         from shardfleet_shard.process import main as shard_main
 
         return int(shard_main(arguments[1:]) or 0)
+    from .app import invoke
+
+    return guarded(invoke, arguments, program=PROGRAM)
+
+
+def guarded(invoke: Callable[[Sequence[str]], int], argv: Sequence[str] | None, *, program: str) -> int:
+    """The exit code of ``invoke``, which is called with the arguments; its errors become one line on stderr.
+
+    Args:
+        argv: as of ``main``.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        return _run(invoke, arguments, program)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): nothing is left to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
 
 
-def _run(arguments: list[str]) -> int:
+def _run(invoke: Callable[[Sequence[str]], int], arguments: list[str], program: str) -> int:
     from shardfleet_shard.errors import InvariantError, ShardfleetError
 
-    from .app import invoke, usage_message
+    from .app import usage_message
 
     try:
         code = invoke(arguments)
@@ -44,20 +56,20 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except ShardfleetError as error:
-        _complain(str(error))
+        _complain(program, str(error))
         return EXIT_BROKEN if isinstance(error, InvariantError) else EXIT_USAGE
     except Exception as error:
         message = usage_message(error)
         if message is None:
             raise
         if message:
-            _complain(message)
+            _complain(program, message)
         return EXIT_USAGE
 
 
-def _complain(message: str) -> None:
+def _complain(program: str, message: str) -> None:
     """One line on stderr, whatever the message holds."""
     from .output import style
 
     line = " ".join(message.split())
-    print(f"{PROGRAM}: {style('error', 'red', stream=sys.stderr)}: {line}", file=sys.stderr)
+    print(f"{program}: {style('error', 'red', stream=sys.stderr)}: {line}", file=sys.stderr)

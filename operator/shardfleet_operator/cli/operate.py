@@ -30,6 +30,14 @@ def operator(
     health: Annotated[
         str, typer.Option("--health", metavar="HOST:PORT", help="Serve /healthz and /readyz there.")
     ] = "",
+    inspection: Annotated[
+        str,
+        typer.Option(
+            "--inspection",
+            metavar="HOST:PORT",
+            help="Serve 'kubectl shardfleet' there. Use the loopback: whoever gets there may read every fleet.",
+        ),
+    ] = "",
 ) -> int:
     """Keep the ShardFleets of a cluster. The chart runs this.
 
@@ -54,7 +62,11 @@ def operator(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = OperatorSettings(image=image, redis_url=os.environ.get(URL_VARIABLE, ""), environ=dict(os.environ))
     options = OperatorOptions(
-        settings=settings, namespaces=namespace or (), lease_namespace=lease_namespace, health=health
+        settings=settings,
+        namespaces=namespace or (),
+        lease_namespace=lease_namespace,
+        health=health,
+        inspection=inspection,
     )
 
     async def run() -> int:

@@ -32,7 +32,8 @@ def numbers(option: str, text: str, *, kind: Callable[[str], Number]) -> list[Nu
     try:
         values = [kind(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"{option} {text}: not numbers with commas between them, such as 10,-20") from None
+        example = "1,2,3" if kind is int else "10,-20"
+        raise UsageError(f"{option} {text}: not numbers with commas between them, such as {example}") from None
     if any(isinstance(value, float) and not math.isfinite(value) for value in values):
         raise UsageError(f"{option} {text}: every number must be finite")
     if kind is int and any(not 0 <= value < 2**64 for value in values):

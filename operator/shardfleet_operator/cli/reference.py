@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from . import kubectl
 from .app import EPILOG, build
 from .exits import EXIT_BROKEN, PROGRAM
 
@@ -32,12 +33,21 @@ A running fleet is found by its data folder (`--data`, or the only fleet under `
 `--redis URL --fleet NAME`.
 """
 
+CLUSTER = f"""# The command `{kubectl.PROGRAM}`
+
+{kubectl.HELP} kubectl finds it where the program `kubectl-shardfleet`, which is installed with `{PROGRAM}`, is on the
+PATH. It looks through a forward to the operator's pod, so it needs no way to the fleet's Redis, and no password.
+"""
+
 
 def render() -> str:
     """The whole page."""
     root: Any = typer.main.get_command(build(with_local=True))
     parts = [HEADER]
     for path, command in _walk(root, (PROGRAM,)):
+        parts.append(_section(path, command))
+    parts.append(CLUSTER)
+    for path, command in _walk(typer.main.get_command(kubectl.build()), tuple(kubectl.PROGRAM.split())):
         parts.append(_section(path, command))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 

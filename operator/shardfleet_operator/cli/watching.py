@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.manifest import STATE_NAMES
+from shardfleet_shard.core.requests import Member
 from shardfleet_shard.errors import ShardfleetError, ShardUnavailable, StoreUnavailable, UsageError
 from shardfleet_shard.net.api import RowsView
-from shardfleet_shard.net.client import ShardClient
+from shardfleet_shard.store.redis_store import RedisStore
 
+from ..dialing import Dial, dial_plainly
 from .fleet import Location, opened
 from .output import print_json, style
 from .population import living_members
+
+log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
 """How soon a shard that came, or came back, is watched."""
@@ -46,35 +51,58 @@ async def watch(location: Location, options: Options) -> None:
         async with asyncio.timeout(timeout_s), opened(location) as store:
             await living_members(store)  # nothing to watch is an error only at the start
             if not options.as_json:
-                print(style(_line(HEAD), "bold"), flush=True)
-            async with asyncio.TaskGroup() as tasks:
-                running: dict[tuple[str, int], asyncio.Task[None]] = {}
-                while True:
-                    with contextlib.suppress(StoreUnavailable, UsageError):
-                        for member in await living_members(store):
-                            key = (member.shard, member.epoch)
-                            if key not in running or running[key].done():
-                                running[key] = tasks.create_task(_watch_shard(member.address, options))
-                    await asyncio.sleep(LOOK_AGAIN_S)
+                print_head()
+
+            async def take(view: RowsView) -> None:
+                print_rows(rows_of(view), as_json=options.as_json)
+
+            await follow(store, options.ids, options.interval_us, take)
 
 
-async def _watch_shard(address: str, options: Options) -> None:
+async def follow(
+    store: RedisStore,
+    ids: Sequence[int],
+    interval_us: int,
+    take: Callable[[RowsView], Awaitable[None]],
+    *,
+    dial: Dial = dial_plainly,
+) -> None:
+    """Hands on pictures of all living shards, until it is canceled. Shards come and go meanwhile."""
+    async with asyncio.TaskGroup() as tasks:
+        running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        while True:
+            with contextlib.suppress(StoreUnavailable, UsageError):
+                for member in await living_members(store):
+                    key = (member.shard, member.epoch)
+                    if key not in running or running[key].done():
+                        running[key] = tasks.create_task(_follow_shard(member, ids, interval_us, take, dial))
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+async def _follow_shard(
+    member: Member, ids: Sequence[int], interval_us: int, take: Callable[[RowsView], Awaitable[None]], dial: Dial
+) -> None:
     try:
         async with (
-            ShardClient(address) as client,
-            contextlib.aclosing(client.watch(options.ids, interval_us=options.interval_us)) as views,
+            dial(member) as client,
+            contextlib.aclosing(client.watch(ids, interval_us=interval_us)) as views,
         ):
             async for view in views:
-                _print(view, options)
+                await take(view)
     except ShardUnavailable:
         return  # it ended, or is on its way: the fleet is looked at again soon
     except ShardfleetError as error:
-        print(f"shardfleet: {address}: {error}", file=sys.stderr, flush=True)
+        log.warning("%s: %s", member.shard, error)
 
 
-def _print(view: RowsView, options: Options) -> None:
-    for row in rows_of(view):
-        if options.as_json:
+def print_head() -> None:
+    print(style(_line(HEAD), "bold"), flush=True)
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows as ``rows_of`` gives them, a line each."""
+    for row in rows:
+        if as_json:
             print_json(row, compact=True)
         else:
             print(_line([str(_shown(row[name.lower()])) for name in HEAD]))

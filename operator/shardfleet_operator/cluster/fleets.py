@@ -10,6 +10,7 @@ from typing import Any
 
 from shardfleet_shard.core.clock import Clock
 
+from ..inspection import FleetSight, NotFound
 from ..kube import PODS, KubeApi
 from . import names
 from .pods import pod_facts
@@ -49,6 +50,13 @@ class Fleets:
     @property
     def workers(self) -> list[FleetWorker]:
         return [worker for _, worker in sorted(self._workers.items())]
+
+    def look(self, namespace: str, name: str) -> FleetSight:
+        """One fleet, for the inspection port. Raises ``NotFound`` or ``NotNow``."""
+        worker = self._workers.get((namespace, name))
+        if worker is None:
+            raise NotFound(f"no ShardFleet {name!r} in namespace {namespace!r}: 'kubectl get sf -A' lists them")
+        return worker.look()
 
     # --- events ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.net.tls import TlsFiles
 
 from ..kube import SECRETS, KubeApi
 from . import names
@@ -17,6 +18,9 @@ from .objects import FleetObjects
 log = logging.getLogger(__name__)
 
 Data = dict[str, bytes]
+
+ASKER = "operator.shardfleet.dev"
+"""Has a dot, so that no shard can have this name."""
 
 CHECK_US = 600_000_000
 """Whether a certificate is due is looked at this often; their lives are counted in days."""
@@ -31,6 +35,7 @@ class FleetCertificates:
         self._authorities: list[Pair] = []
         self._known: dict[str, Data] = {}
         self._checked_us = 0
+        self._asker: Pair | None = None
 
     async def ensure(self, objects: FleetObjects, shard: str) -> None:
         """Sees to it that the shard's Secret is there and good. Raises ``ApiError``."""
@@ -52,6 +57,17 @@ class FleetCertificates:
         for shard in sorted(shards):
             await self.ensure(objects, shard)
         self._checked_us = now_us
+
+    def asker(self, *, now_us: int) -> TlsFiles | None:
+        """With what the operator asks shards: a certificate in no shard's name. None before the authorities are known.
+
+        It is kept here only, for as long as it is good.
+        """
+        if not self._authorities:
+            return None
+        issuer = issuer_of(self._authorities, now_us=now_us)
+        self._asker = pair = next_certificate(self._asker, issuer, shard=ASKER, now_us=now_us)
+        return TlsFiles(bundle(self._authorities), pair.certificate, pair.key)
 
     def forget(self, name: str) -> None:
         """A Secret of this fleet was deleted. The authorities are still known here, so they stay."""

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from shardfleet_shard.core.clock import Clock
@@ -18,13 +19,15 @@ from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.errors import InvariantError, ShardfleetError, SpecError, StoreRefused, StoreUnavailable
 
+from ..dialing import dial_with
+from ..inspection import FleetSight, NotNow
 from ..kube import PODS, SECRETS, SHARD_FLEETS, ApiError, KubeApi
 from ..local.loops import within
 from ..local.world import World, layout_of
 from ..plan import Desired, Surroundings, is_changing, plan_elastic, splits_next
 from ..plan import Observed as PlanObserved
 from ..platforms import perform
-from ..platforms.kubernetes import KubernetesPlatform
+from ..platforms.kubernetes import KubernetesPlatform, PodProcess
 from . import names
 from .conditions import Facts, Problem, conditions, turned
 from .deletion import Deletion
@@ -359,6 +362,21 @@ class FleetWorker:
         self.done = await self._deletion.step(self._body, self._spec, self.pods)
         self._observed = None
         return UNSETTLED_S
+
+    def look(self) -> FleetSight:
+        """For the inspection port. Raises ``NotNow``."""
+        world, platform = self._redis.world, self._platform
+        files = platform.certificates.asker(now_us=self._clock.now_unix_us()) if platform is not None else None
+        if world is None or platform is None or files is None:
+            raise NotNow(f"fleet {self.namespace}/{self.name}: its Redis was not reached yet; its conditions say why")
+        created = datetime.fromisoformat(self._body["metadata"]["creationTimestamp"])
+        return FleetSight(
+            world=world,
+            dial=dial_with(files),
+            since_us=round(created.timestamp() * 1_000_000),
+            conditions=self._written.get("conditions") or (),
+            processes=lambda: [PodProcess(process=process) for process in platform.observe()],
+        )
 
     # --- saying what is ----------------------------------------------------------------------------------------
 

@@ -8,17 +8,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
 
 from shardfleet_shard.core.stats import ShardStats
 
-from ..platforms.local import LocalProcess
+from ..plan import Process as PlanProcess
 from .report import Process, merged
 
 RATE_WINDOW_US = 3_000_000
 """Handoffs a second are counted over this much of the past."""
 
 SIMULATION_ERROR = "simulation-error"
+
+
+class ShardProcess(Protocol):
+    """What a platform knows of a shard's newest process. ``pid``: None where it has none here."""
+
+    @property
+    def process(self) -> PlanProcess: ...
+    @property
+    def shard(self) -> str: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def starts(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +62,11 @@ class ShardLine:
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Unknown fields, of a newer operator say, are left out. Raises ``KeyError`` for one that is missing."""
+        return cls(**{name: values[name] for name in cls.__slots__})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
@@ -68,6 +88,12 @@ class FleetView:
     def to_dict(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__ if name != "shards"}
         return {**values, "shards": [line.to_dict() for line in self.shards]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """As ``ShardLine.from_dict``."""
+        plain = {name: values[name] for name in cls.__slots__ if name != "shards"}
+        return cls(shards=tuple(ShardLine.from_dict(line) for line in values["shards"]), **plain)
 
 
 @dataclass(slots=True)
@@ -111,7 +137,7 @@ class Figures:
         epoch = self._newest.get(shard, 0)
         return epoch, self.stats.get((shard, epoch), ShardStats())
 
-    def view(self, shards: Iterable[str], processes: Iterable[LocalProcess] = ()) -> FleetView:
+    def view(self, shards: Iterable[str], processes: Iterable[ShardProcess] = ()) -> FleetView:
         """A line for each of ``shards``, in that order."""
         by_shard = {process.shard: process for process in processes}
         lines = tuple(self._line(shard, by_shard.get(shard)) for shard in shards)
@@ -125,7 +151,7 @@ class Figures:
             transfers_open=sum(line.transfers_open for line in lines),
         )
 
-    def _line(self, shard: str, process: LocalProcess | None) -> ShardLine:
+    def _line(self, shard: str, process: ShardProcess | None) -> ShardLine:
         epoch, stats = self.newest_of(shard)
         state = stats.state
         if process is not None and not process.running:

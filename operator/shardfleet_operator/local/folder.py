@@ -170,28 +170,34 @@ class DataFolder:
             self._lock.close()
             self._lock = None
 
-    def open_world(self, config: FleetConfig, redis: str, *, fresh: bool) -> bool:
-        """Checks that the folder's world is ``config``'s, or writes down that it is from now on. Needs the lock.
+    def check_world(self, config: FleetConfig, redis: str, *, fresh: bool) -> bool:
+        """Checks that the folder's world, if it holds one, is ``config``'s. Changes nothing.
 
         Args:
             redis: ``EMBEDDED``, or the user's Redis URL without its password.
-            fresh: forget the folder's world first.
+            fresh: the folder's world is to be forgotten.
         Returns:
-            Whether the folder held a world already, which now goes on.
+            Whether that world goes on.
         Raises:
             DataFolderError: another version's folder, or another fleet's, or another world's.
         """
-        if fresh and self.exists():
-            self._remove_world(config.name)
+        if fresh:
+            self._check_owner(config.name)
+            return False
         world = self.read_world()
         if world is not None:
             self._compare(world, config, redis)
-            return True
+        # One that was refused before it began is none.
+        return world is not None and self.config.exists()
+
+    def begin_world(self, config: FleetConfig, redis: str, *, fresh: bool) -> None:
+        """Writes down whose world it is from now on; ``fresh``: after the former one was removed. Needs the lock."""
+        if fresh and self.exists():
+            self._remove_world()
         self.redis.mkdir(mode=0o700, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
         immutable = {field: _plain(getattr(config, name)) for field, name in _IMMUTABLE.items()}
         self._write("shardfleet.json", {"version": VERSION, "fleet": config.name, "redis": redis, "world": immutable})
-        return False
 
     def read_world(self) -> dict[str, Any] | None:
         """``shardfleet.json``, or None where there is none. Raises ``DataFolderError`` for another version's."""
@@ -204,9 +210,9 @@ class DataFolder:
         return data
 
     def begin_run(self) -> None:
-        """What the last run left for other commands to read goes."""
+        """The last supervisor's pid goes, which might be taken for this one's. Its report stays until a run begins."""
         self.logs.mkdir(exist_ok=True)
-        self.forget_run()
+        self._unlink("fleet.json", "processes.json")
 
     def write_config(self, config: FleetConfig) -> None:
         """What the shards get, and what the world was last run with."""
@@ -249,13 +255,8 @@ class DataFolder:
         report, outcome = self._read("report.json"), self._read("outcome.json")
         return None if report is None or outcome is None else (report, outcome)
 
-    def forget_run(self) -> None:
-        for name in ("fleet.json", "processes.json", "outcome.json", "report.json"):
-            (self.path / name).unlink(missing_ok=True)
-
-    def forget_world(self) -> None:
-        """The folder holds no world again. Needs the lock."""
-        (self.path / "shardfleet.json").unlink(missing_ok=True)
+    def forget_report(self) -> None:
+        self._unlink("outcome.json", "report.json")
 
     # --- inside ------------------------------------------------------------------------------------------------
 
@@ -275,20 +276,24 @@ class DataFolder:
                     "use --fresh to start anew"
                 )
 
-    def _remove_world(self, fleet: str) -> None:
-        """Removes what this program wrote and nothing else, and only of the same fleet."""
+    def _check_owner(self, fleet: str) -> None:
         owner = (self._read("shardfleet.json") or {}).get("fleet")
-        if owner != fleet:
+        if self.exists() and owner != fleet:
             raise DataFolderError(
                 f"{self.path}: holds fleet {owner!r}, not {fleet!r}; --fresh removes only a fleet's own; "
                 "choose another --data"
             )
+
+    def _remove_world(self) -> None:
+        """Removes what this program wrote and nothing else."""
         shutil.rmtree(self.redis / "appendonlydir", ignore_errors=True)
         for pattern in ("redis/valkey.*", "redis/dump.rdb", "redis/temp-*", "logs/*.log"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
-        self.forget_run()
-        for name in ("config.json", "shardfleet.json"):
+        self._unlink("fleet.json", "processes.json", "outcome.json", "report.json", "config.json", "shardfleet.json")
+
+    def _unlink(self, *names: str) -> None:
+        for name in names:
             (self.path / name).unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict[str, Any] | None:

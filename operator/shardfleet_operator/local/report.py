@@ -16,8 +16,7 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.histogram import Histogram
 from shardfleet_shard.core.stats import ShardStats
 
-CONVERGENCE_US = 2_000_000
-"""Past the discrepancy threshold, how much longer a transfer's record may live, whatever failed."""
+from ..watchdog import CONVERGENCE_US
 
 Process = tuple[str, int]
 """(shard, epoch): one shard process' life; its figures count from its start."""
@@ -43,7 +42,7 @@ class Run:
     """The last census: expected, owned, passing, frozen, missing, doubled."""
     transfers_left: int
     verdicts: Sequence[Mapping[str, Any]]
-    """The watchdog's findings, resolved ones too, as ``Finding.to_dict`` gives them."""
+    """The watchdog's findings, resolved ones too, as ``Watchdog.report`` gives them."""
     troubles: Sequence[str] = field(default=())
     """What went wrong with processes: one that had to be killed, one whose invariant broke."""
 
@@ -124,13 +123,14 @@ def faults(run: Run, report: Mapping[str, Any]) -> list[str]:
 
 
 def ended_in_time(verdict: Mapping[str, Any], config: FleetConfig) -> bool:
-    """Whether a finding was over within the bound of convergence: then a shard that died explains it.
+    """Whether a finding was over within the bound of convergence: then a fault explains it.
 
     A transfer may outlive its switch while one of its shards is started again; every record must be gone
-    ``CONVERGENCE_US`` after the threshold.
+    ``CONVERGENCE_US`` after the threshold. Where Redis was silent, or a shard was stopped and woke up, both count from
+    the end of that: ``counted_ms``.
     """
     bound_ms = (config.discrepancy_threshold_us + CONVERGENCE_US) // 1000
-    return verdict["resolved_us"] is not None and int(verdict["age_ms"]) <= bound_ms
+    return verdict["resolved_us"] is not None and int(verdict["counted_ms"]) <= bound_ms
 
 
 def why_no_handoffs(run: Run) -> str | None:

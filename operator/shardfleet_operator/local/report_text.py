@@ -61,7 +61,7 @@ def _times(values: Mapping[str, float | None]) -> str:
     """'p50 1.2  max 3.4 ms', or '' where nothing was measured."""
     if any(value is None for value in values.values()):
         return ""
-    return "  ".join(f"{name} {value:.1f}" for name, value in values.items()) + " ms"
+    return "  ".join(f"{name} {value:z.1f}" for name, value in values.items()) + " ms"
 
 
 def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> str:

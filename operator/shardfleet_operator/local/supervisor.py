@@ -12,11 +12,12 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
-from shardfleet_shard.errors import ShardfleetError, StoreError, UsageError
+from shardfleet_shard.errors import StoreError, UsageError
 from shardfleet_shard.simulations import registry
 from shardfleet_shard.store.redis_store import RedisStore
 
@@ -135,11 +136,12 @@ class Supervisor:
         try:
             url = self.options.redis_url
             redis_name = EMBEDDED if url is None else without_password(url)
-            known = self.folder.open_world(self.config, redis_name, fresh=self.options.fresh)
-            resumed = known and self.folder.config.exists()  # a world that was refused before it began is not one
+            resumed = self.folder.check_world(self.config, redis_name, fresh=self.options.fresh)
             self._stored = self.folder.stored_config() if resumed else None
             trace = trace_folder(self.options.trace, resumed=resumed)
             self.folder.begin_run()
+            if url is None and not resumed:
+                self.folder.begin_world(self.config, redis_name, fresh=self.options.fresh)  # its Redis starts on that
             with _logged_to(self.folder.logs / "supervisor.log"):
                 return await self._run_here(resumed=resumed, trace=trace)
         finally:
@@ -164,14 +166,12 @@ class Supervisor:
         store = RedisStore(url, self.config.name)
         self.world = World(store, self.config, self.clock, owned=self.redis is not None)
         try:
-            try:
-                before = await self.world.take_up(
-                    resumed=resumed, fresh=self.options.fresh, stored=self._stored, say=self.screen.say
-                )
-            except ShardfleetError:
-                if self.redis is None and not resumed:
-                    self.folder.forget_world()  # none was begun: the next run may name another Redis
-                raise
+            before = await self.world.take_up(
+                resumed=resumed, fresh=self.options.fresh, stored=self._stored, say=self.screen.say
+            )
+            if self.redis is None and not resumed:
+                self.folder.begin_world(self.config, without_password(url), fresh=self.options.fresh)
+            self.folder.forget_report()
             self.folder.write_config(self.config)  # only now, so that refused settings are never taken for the world's
             self.figures = Figures(before=before.processes, counters_before=before.counters)
             self.folder.write_fleet(self.config.name, url, self.options.file, started_unix_us=self._began_us)
@@ -204,6 +204,7 @@ class Supervisor:
             self.clock,
             threshold_us=self.config.discrepancy_threshold_us,
             interval_us=self.config.audit_interval_us,
+            lease_us=self.config.lease_us,
             on_news=lambda finding: self.screen.say(f"watchdog: {finding}"),
             say=self.screen.say,
         )
@@ -239,6 +240,7 @@ class Supervisor:
         if not settled:
             return Outcome(report=None, faults=("ended at once, without settling",), note=None)
         await self._gather_once()
+        await self.watchdog.audit_once()  # what settled since it last looked does not stand any more
         run = Run(
             config=self.config,
             shards=len(self._shards) or self.config.replicas,
@@ -250,7 +252,7 @@ class Supervisor:
             commands=max(0, await self.world.commands() - before.commands),
             entities=(await self.world.count()).to_dict(),
             transfers_left=len(await self.world.transfers.active()),
-            verdicts=[finding.to_dict() for finding in self.watchdog.book.findings],
+            verdicts=self.watchdog.report(),
             troubles=tuple(self._troubles),
         )
         report = build(run)
@@ -381,7 +383,7 @@ class Supervisor:
 @contextlib.contextmanager
 def _logged_to(path: Path) -> Iterator[None]:
     """What is logged goes to a file: the screen belongs to the table."""
-    handler = logging.FileHandler(path, delay=True)
+    handler = WatchedFileHandler(path, delay=True)  # the file goes with the world
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("shardfleet_operator")
     level = logger.level

@@ -89,11 +89,12 @@ class World:
                     f"Redis at {self.store.address} holds a world of fleet {self.config.name!r} that is not this data "
                     "folder's; name that folder with --data, or use --fresh to start anew"
                 )
-        await self.reopen(say)
+        await self.reopen(_nothing if self.owned else say)  # a bundled Redis is a new process at each start
         check_resume(Desired(config=self.config), await self.admin.read_layout(), stored=stored)
         await self.admin.set_phase("run")
         headers = await self.headers(await self.admin.shards())
-        await self._continue_ticks([int(header["tick"]) for header in headers])
+        if await self._continue_ticks([int(header["tick"]) for header in headers]):
+            say(f"{self.config.name}: its world goes on where it stopped; --fresh would begin a new one")
         return Baseline(
             processes=frozenset((str(header["shard"]), int(header["epoch"])) for header in headers),
             counters=await self.admin.counters(),
@@ -145,15 +146,20 @@ class World:
             "end that fleet first, or give this one another metadata.name"
         )
 
-    async def _continue_ticks(self, published: Sequence[int]) -> None:
-        """Moves the world's tick 0 up by its rest, if it had one. ``published``: ticks of the last manifests."""
+    async def _continue_ticks(self, published: Sequence[int]) -> bool:
+        """Moves the world's tick 0 up by its rest, if it had one. Returns whether there is a world already.
+
+        Args:
+            published: ticks of the last manifests.
+        """
         observed = await self.observe()
         if not observed.seeded:
-            return
+            return False
         await self._outlast_plans(max(published, default=-1))
         now_tick = TickGrid(self.config.tick_rate).at(self.clock.now_unix_us())
         if pause := WorldTime(observed.origin_tick, observed.rests).pause(published, now_tick):
             await self.admin.shift_origin(pause, from_tick=now_tick)
+        return True
 
     async def _outlast_plans(self, last_tick: int) -> None:
         """Spawns and handoffs are written some ticks ahead; the world goes on only after all of these."""
@@ -202,6 +208,10 @@ class World:
             raise StoreUnavailable(f"no answer from Redis at {self.store.address}: {self.store.last_error}")
         assert isinstance(reply, Done | Refused | Observed)
         return reply
+
+
+def _nothing(_: str) -> None:
+    """Says nothing."""
 
 
 def layout_of(observed: Observed) -> Layout | None:

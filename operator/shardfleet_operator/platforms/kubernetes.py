@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.requests import Member
@@ -25,6 +25,29 @@ NEVER_ANNOUNCED = 1
 """An epoch below any real one: this process is known not to be the one that holds the shard."""
 CLOCKS_AGREE_US = 5_000_000
 """A node's clock, which says when a container started, may be so far from the shard's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodProcess:
+    """A shard's newest process, as commands show it."""
+
+    process: Process
+
+    @property
+    def shard(self) -> str:
+        return self.process.shard
+
+    @property
+    def running(self) -> bool:
+        return self.process.state is not ProcessState.ENDED
+
+    @property
+    def pid(self) -> None:
+        return None  # of another machine
+
+    @property
+    def starts(self) -> int:
+        return self.process.restarts + 1
 
 
 class KubernetesPlatform:

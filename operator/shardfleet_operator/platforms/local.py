@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ _QUIET_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_
 """A shard multiplies no matrices; a pool of threads for it would cost more memory than the shard."""
 
 _LAST_WORDS_BYTES = 4_000
+_LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ \S+ \S+: ")
+"""Time, level, shard and logger of a shard's log line: the log has them, and who is told of its end knows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,9 +234,9 @@ def _with(seen: LocalProcess, **changes: object) -> LocalProcess:
 
 
 def _last_words(log_file: Path, start: int) -> str:
-    """The last line that is not empty of what a process wrote; '' where it wrote nothing."""
+    """The last line that is not empty of what a process wrote, its message alone; '' where it wrote nothing."""
     with contextlib.suppress(OSError), log_file.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-        return next((line for line in reversed(lines) if line), "")
+        return _LOG_PREFIX.sub("", next((line for line in reversed(lines) if line), ""))
     return ""

@@ -20,11 +20,15 @@ from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreError
 
 from ..census import Census, CensusHistory, census
+from .bounds import FaultBook, counted_age_us
 from .judge import HANDOFF_DISCREPANCY_THRESHOLD_US, ManifestSummary, OpenTransfer, Verdict, judge
 
 log = logging.getLogger(__name__)
 
 AUDIT_INTERVAL_US = 250_000
+LEASE_US = 3_000_000
+CONVERGENCE_US = 2_000_000
+"""Past the discrepancy threshold, how much longer a transfer's record may live, whatever failed."""
 CENSUS_INTERVAL_US = 1_600_000
 CENSUS_DUTY = 20
 """A census that took t is followed by at least 20 t of rest: counting a large world must not become its load."""
@@ -47,11 +51,21 @@ class WatchdogStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A verdict and its life. ``resolved_us`` is None while it stands. Unix microseconds."""
+    """A verdict and its life, in Unix microseconds.
+
+    Attributes:
+        seen_us: when it was last seen to stand; ``verdict`` is as of then.
+        resolved_us: None while it stands.
+    """
 
     verdict: Verdict
     since_us: int
+    seen_us: int
     resolved_us: int | None = None
+
+    @property
+    def switch_us(self) -> int:
+        return self.seen_us - self.verdict.age_us
 
     def to_dict(self) -> dict[str, Any]:
         return {**self.verdict.to_dict(), "since_us": self.since_us, "resolved_us": self.resolved_us}
@@ -80,11 +94,11 @@ class FindingBook:
         for transfer, verdict in sorted(latest.items()):
             before, suspected = self.standing.get(transfer), self._suspected.get(transfer)
             if before is not None and before.verdict.standing == verdict.standing:
-                self.standing[transfer] = replace(before, verdict=verdict)
+                self.standing[transfer] = replace(before, verdict=verdict, seen_us=now_us)
             elif suspected is not None and suspected.standing == verdict.standing:
                 if before is not None:
                     self._resolve(before, now_us)
-                self.standing[transfer] = Finding(verdict=verdict, since_us=now_us)
+                self.standing[transfer] = Finding(verdict=verdict, since_us=now_us, seen_us=now_us)
                 self.total += 1
                 news.append(self.standing[transfer])
         for transfer in sorted(self.standing.keys() - latest.keys()):
@@ -111,6 +125,7 @@ class Watchdog:
         store: where it reads.
         threshold_us: a transfer is judged this long after its switch time.
         interval_us: between two audits.
+        lease_us: length of the shards' leases.
         census_interval_us: between two censuses at the least; 0: no census.
         on_news: gets each new, changed or resolved finding; without it they are logged.
         say: gets what is to be said of the watching itself (Redis away, entities missing); without it, the log does.
@@ -126,6 +141,7 @@ class Watchdog:
         *,
         threshold_us: int = HANDOFF_DISCREPANCY_THRESHOLD_US,
         interval_us: int = AUDIT_INTERVAL_US,
+        lease_us: int = LEASE_US,
         census_interval_us: int = CENSUS_INTERVAL_US,
         on_news: Callable[[Finding], None] | None = None,
         say: Callable[[str], None] | None = None,
@@ -140,6 +156,7 @@ class Watchdog:
         self._on_news = on_news or _log_finding
         self._say_words = say
         self._history = CensusHistory()
+        self._faults = FaultBook(interval_us=interval_us, lease_us=lease_us, threshold_us=threshold_us)
         self._said: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -152,13 +169,31 @@ class Watchdog:
     async def audit_once(self) -> list[Finding]:
         """Reads and judges once; returns what is new. Raises ``StoreError``."""
         now_us = self._clock.now_unix_us()
-        overdue = await self._store.open_transfers(now_us - self._threshold_us)
-        # Manifests are read only where there is something to explain: the usual audit is one small request.
-        manifests = await self._store.manifest_summaries() if overdue else {}
+        try:
+            overdue = await self._store.open_transfers(now_us - self._threshold_us)
+            # Manifests are read only where there is something to explain: the usual audit is one small request.
+            explain = self._faults.wants_leases(now_us, standing=bool(overdue or self.book.standing))
+            manifests = await self._store.manifest_summaries() if explain else {}
+        except StoreError:
+            self._faults.unanswered()
+            raise
+        answered_us = self._clock.now_unix_us()
+        self._faults.answered(answered_us)
+        self._faults.take_leases(manifests, answered_us)
         news = self.book.take(judge(overdue, manifests, now_us, self._threshold_us), now_us)
         for finding in news:
             self._on_news(finding)
         return news
+
+    def report(self) -> list[dict[str, Any]]:
+        """All findings that are kept, and ``counted_ms`` with each: how long it stood after the last fault's end."""
+        bound_us = self._threshold_us + CONVERGENCE_US
+
+        def counted_ms(finding: Finding) -> int:
+            faults = self._faults.concerning(finding.verdict.source, finding.verdict.target)
+            return counted_age_us(finding.switch_us, finding.seen_us, faults, bound_us) // 1000
+
+        return [{**finding.to_dict(), "counted_ms": counted_ms(finding)} for finding in self.book.findings]
 
     async def census_once(self) -> Census:
         """Counts the fleet once. Raises ``StoreError``, or ``ValueError`` for a damaged manifest."""

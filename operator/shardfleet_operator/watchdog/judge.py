@@ -43,10 +43,17 @@ class OpenTransfer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestSummary:
-    """The header of a shard's last manifest, and whether the shard holds a lease."""
+    """The header of a shard's last manifest, and whether the shard holds a lease.
+
+    Attributes:
+        epoch: the manifest's.
+        current_epoch: the shard's newest; above ``epoch`` until its first manifest.
+        living: the lease is the newest epoch's.
+    """
 
     shard: str
     epoch: int
+    current_epoch: int
     tick: int
     unix_us: int
     living: bool

@@ -44,6 +44,7 @@ class StoreReader:
             shard: ManifestSummary(
                 shard=shard,
                 epoch=int(epoch),
+                current_epoch=int(epochs[shard]),
                 tick=int(tick),
                 unix_us=int(json.loads(header)["unix_us"]),
                 living=lease == epochs[shard],

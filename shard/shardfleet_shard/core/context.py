@@ -90,6 +90,10 @@ class Context:
         """Today's grid tick for one that may have been written down before the world rested."""
         return WorldTime(self.origin_tick, self.rests).after_rests(tick)
 
+    def grid_tick(self, world_tick: int) -> int:
+        """The grid tick to write down for ``world_tick``."""
+        return WorldTime(self.origin_tick, self.rests).grid_tick(world_tick)
+
     def entry_after_rests(self, entry: JournalEntry) -> JournalEntry:
         """``entry`` with today's ticks, so that its rows go on at the world tick at which they were to."""
         if not self.rests or entry.kind not in (EntryKind.IN, EntryKind.SPAWN):
@@ -129,7 +133,7 @@ class Context:
         """
         rows = rows.copy()
         first_tick = max(first_tick, last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US))
-        if first_tick > last_tick:
+        if first_tick > last_tick or not len(rows):  # before the seed there is no world tick to call the plugin with
             return rows
         traced = len(self.effects.ticks)
         done = False

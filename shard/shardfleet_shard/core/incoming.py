@@ -30,10 +30,12 @@ class AdoptedBatch:
     """Rows in their first tick here, kept until the source's final state has been compared with them."""
 
     transfer: TransferId
+    switch_tick: int
     tick: int
+    """The tick in which they were adopted: ``switch_tick``, or later where the acceptance was learned late."""
     unix_us: int
     rows: Columns
-    """After that first tick."""
+    """After ``tick``."""
 
 
 class IncomingTransfers:
@@ -164,7 +166,6 @@ class IncomingTransfers:
             rows=rows,
             next_try_us=NOT_SCHEDULED,
             state=IncomingState.ACCEPTED,
-            catch_up=True,
         )
 
     def adopted_before(self, transfer: TransferId) -> None:
@@ -215,7 +216,11 @@ class IncomingTransfers:
         """After step 3: gap and continuity of what was adopted in this tick."""
         for incoming, where in self._began:
             batch = AdoptedBatch(
-                transfer=incoming.id, tick=tick, unix_us=unix_us, rows=self.context.tracker.rows.take(where).copy()
+                transfer=incoming.id,
+                switch_tick=incoming.switch_tick,
+                tick=tick,
+                unix_us=unix_us,
+                rows=self.context.tracker.rows.take(where).copy(),
             )
             if incoming.final is not None and len(incoming.final) == len(batch.rows):
                 self._compare(incoming.final, incoming.final_tick, incoming.final_unix_us, batch)
@@ -296,6 +301,7 @@ class IncomingTransfers:
     def _start_rows(self, incoming: Incoming, tick: int) -> Columns | None:
         """As of the end of ``tick - 1``: the final state, or the offered one moved forward to the end of K - 1.
 
+        Ticks from K on are this shard's, so an adoption that comes late simulates them now: nobody else does.
         Before the transfer changes its state, since ``step`` may raise here: it is then as accepted as before, and
         is adopted once the simulation works again. None: the lease ended meanwhile.
         """
@@ -307,7 +313,7 @@ class IncomingTransfers:
         else:
             rows = incoming.rows
         rows = self._without_older_or_newer(rows)
-        return context.catch_up(rows, incoming.switch_tick, tick - 1) if incoming.catch_up else rows
+        return context.catch_up(rows, incoming.switch_tick, tick - 1)
 
     def _adopt(self, incoming: Incoming, rows: Columns, tick: int) -> None:
         context = self.context
@@ -330,8 +336,7 @@ class IncomingTransfers:
         where = context.tracker.add(rows, since_tick=tick)
         context.stats.handed_over_in += len(rows)
         context.journal.apply((EntryKind.IN, incoming.id))
-        if not incoming.catch_up:
-            self._began.append((incoming, where))
+        self._began.append((incoming, where))
         self._send_adopted(incoming)
 
     def _state_tick(self, incoming: Incoming) -> int:
@@ -367,12 +372,11 @@ class IncomingTransfers:
     def _compare(self, final: Columns, final_tick: int, final_unix_us: int, batch: AdoptedBatch) -> None:
         """The target's first rows against ``step`` of the source's last ones, and the time between the two."""
         context = self.context
-        expected = final.copy()
         try:
-            context.step(expected, batch.tick)
+            expected = context.forward(final, batch.switch_tick, batch.tick)
         except SimulationError:
             return  # a peer's rows, and a comparison: no reason to stop; the shard's own step says so if it fails
-        context.stats.overlap_ticks += max(0, final_tick + 1 - batch.tick) * len(final)
+        context.stats.overlap_ticks += max(0, final_tick + 1 - batch.switch_tick) * len(final)
         for name, column in expected.arrays.items():
             if name not in ("id", "version"):
                 error = float(np.abs(column.astype(float) - batch.rows[name].astype(float)).max(initial=0.0))

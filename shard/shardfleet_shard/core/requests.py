@@ -109,7 +109,7 @@ class Recover:
     record: state started and source or target is the shard -> canceled (record, holders deleted, sequence decided);
     accepted and target is the shard -> its target_epoch becomes the new one; accepted and source is the shard ->
     the shard leaves the holders, and {target} alone clears as in RELEASED. ``members[shard]`` := address, ordinal
-    and epoch. The journal and the manifest stay. Refused only by GENERATION.
+    and epoch; the mark of a RESIGN goes. The journal and the manifest stay. Refused only by GENERATION.
 
     Answer: ``Recovered``.
     """
@@ -125,8 +125,6 @@ class Recovered:
     epoch: int
     lease_left_ms: int
     """What the former process' lease still has; 0 where there is none (never was, ran out, resigned, ended)."""
-    resigned: bool
-    """The former epoch ended by RESIGN: nothing of it was left open."""
     accepted_incoming: tuple[TransferId, ...] = ()
     """Accepted records whose target is the shard, handed to the new epoch: it must adopt each and say so."""
 

@@ -72,8 +72,9 @@ class Simulation(Protocol):
     def step(self, entities: Columns, tick: int, dt: float) -> np.ndarray[Any, Any] | Sequence[int] | None:
         """Moves all rows from the end of ``tick - 1`` to the end of ``tick``, in place; never touches id or version.
 
-        Returns ids (u64) that leave the world, or None. A row that is named is given again until it has left, maybe by
-        another shard (one that is changing hands stays until it has), and must be named each time.
+        Not called without a row. Returns ids (u64) that leave the world, or None. A row that is named is given again
+        until it has left, maybe by another shard (one that is changing hands stays until it has), and must be named
+        each time.
         """
         ...
 

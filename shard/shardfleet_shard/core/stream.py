@@ -113,7 +113,7 @@ class EntityStream:
         groups = tuple(
             group
             for tick, rows in self._collected
-            for group in group_by_cell(rows, layout, tick=context.origin_tick + tick)
+            for group in group_by_cell(rows, layout, tick=context.grid_tick(tick))
         )
         context.request(
             Arrive(

@@ -66,6 +66,17 @@ class WorldTime:
         """The grid tick that by today's origin is the same world tick as ``tick`` was by its own."""
         return self.world_tick(tick) + self.origin
 
+    def grid_tick(self, world_tick: int) -> int:
+        """What to write down for ``world_tick``: the grid tick that every reader, now and later, takes for it.
+
+        By today's origin a world tick of before the last rest would lie before the world went on, and be read as one
+        of the origin until then. So it is written as what it was, by the origin of its own time.
+        """
+        for origin in (self.origin, *(until_then for _, until_then in reversed(self.rests))):
+            if self.origin_at(origin + world_tick) == origin:
+                return origin + world_tick
+        return self.origin + world_tick
+
     def pause(self, published: Iterable[int], now_tick: int) -> int:
         """By how many ticks the origin moves up where a world that rested goes on at grid tick ``now_tick``.
 

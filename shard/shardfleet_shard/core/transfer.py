@@ -237,8 +237,6 @@ class Incoming:
     final_tick: int = -1
     final_unix_us: int = 0
     trace_context: str = ""
-    catch_up: bool = False
-    """It comes from the journal, late: ticks since the switch are simulated when it is adopted."""
 
     def step(self, event: IncomingInput) -> IncomingAction:
         """Takes ``event``; raises ``InvariantError`` where the table has no such pair."""

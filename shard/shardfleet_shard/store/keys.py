@@ -28,8 +28,8 @@ be an intset above 2^63, and would need arithmetic that Lua's doubles cannot do.
 
 ``rests`` is "tick origin tick origin ...": from which grid tick a world that rested went on, and its origin until then.
 
-``resigned:<shard>`` stays until the next epoch's first PUBLISH, so that a RECOVER that is repeated, or followed by a
-crash before the world went on, still says that the rows rest.
+``resigned:<shard>`` stays until the next RECOVER: a RESIGN that is repeated is answered the same, and a late RENEW of
+that epoch is refused.
 """
 
 from __future__ import annotations

@@ -142,12 +142,8 @@ def _recover(state: State, r: Recover) -> Reply:
             record.holders.discard(r.shard)
             state.clear_if_target_alone(transfer)
     state.members[r.shard] = (r.ordinal, epoch, r.address)
-    return Recovered(
-        epoch=epoch,
-        lease_left_ms=left,
-        resigned=r.shard in state.resigned,
-        accepted_incoming=tuple(sorted(incoming)),
-    )
+    state.resigned.pop(r.shard, None)
+    return Recovered(epoch=epoch, lease_left_ms=left, accepted_incoming=tuple(sorted(incoming)))
 
 
 def _drop_claims(state: State, shard: str, *, but: Sequence[str] = ()) -> None:
@@ -228,8 +224,6 @@ def _publish(state: State, r: Publish) -> Reply:
     if stored is not None and (r.epoch, r.tick) <= (stored.epoch, stored.tick):
         return refused(RefusedReason.OLDER, f"{stored.epoch} {stored.tick}")
     state.manifests[r.shard] = r
-    if state.resigned.get(r.shard) != r.epoch:
-        state.resigned.pop(r.shard, None)
     journal = state.journal(r.shard)
     journal.trim_through(r.position)
     return journal.after(r.read_after)

@@ -166,10 +166,8 @@ def _joined(raw: Sequence[bytes]) -> Joined:
 
 
 def _recovered(raw: Sequence[Any]) -> Recovered:
-    incoming = sorted(TransferId.parse(text.decode()) for text in raw[3])
-    return Recovered(
-        epoch=int(raw[0]), lease_left_ms=int(raw[1]), resigned=raw[2] == 1, accepted_incoming=tuple(incoming)
-    )
+    incoming = sorted(TransferId.parse(text.decode()) for text in raw[2])
+    return Recovered(epoch=int(raw[0]), lease_left_ms=int(raw[1]), accepted_incoming=tuple(incoming))
 
 
 def _elected(raw: Sequence[bytes]) -> Elected:

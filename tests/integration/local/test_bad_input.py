@@ -100,6 +100,35 @@ def test_a_redis_that_refuses_or_cannot_serve(place: Place) -> None:
         assert json.loads(done.stdout)["entities"]["owned"] == 10
 
 
+def test_a_refused_redis_costs_neither_the_old_world_nor_its_report(fresh: Place) -> None:
+    assert fresh.entities() == WHOLE
+    report = (fresh.folder / "data" / "report.json").read_text()
+    nobody = f"redis://127.0.0.1:{free_port()}"
+    refused(fresh.up("--fresh", "--redis", nobody), nobody.removeprefix("redis://"))
+    refused(fresh.up("--redis", nobody), "lives in another Redis")
+    with redis_server(tcp=True) as server:
+        elsewhere = ("local", "up", "-f", "fleet.yaml", "--duration", "0.5", "--redis", server.url, "--data")
+        assert fresh.run(*elsewhere, "other").returncode in (0, 1)
+        refused(fresh.run(*elsewhere, "third"), "not this data folder's")
+        refused(fresh.up("--redis", server.url), "lives in another Redis")
+    fresh.write(spec="  handoff: {delay: 1h}\n")
+    refused(fresh.up(), "spec.handoff.delay")
+    fresh.write("orbit")
+    refused(fresh.up(), "spec.simulation.name")
+    fresh.write()
+    fresh.file.write_text(fresh.file.read_text().replace("replicas: 2", "replicas: 3"))
+    refused(fresh.up(), "spec.replicas")
+    assert (fresh.folder / "data" / "report.json").read_text() == report
+    fresh.write()
+    fresh.run("local", "up", "-f", "fleet.yaml", "--data", "data", "--duration", "0.5", "--report", "json")
+    assert json.loads((fresh.folder / "data" / "report.json").read_text())["entities"]["expected"] == 10
+    with redis_server(tcp=True) as server:  # one that serves takes the old world's place
+        fresh.up("--fresh", "--redis", server.url)
+        assert not (fresh.folder / "data" / "redis" / "appendonlydir").exists()
+        assert json.loads((fresh.folder / "data" / "shardfleet.json").read_text())["redis"] == server.url
+        assert fresh.up("--redis", server.url).returncode in (0, 1)
+
+
 def test_a_taken_port(place: Place) -> None:
     place.write()
     config = place.folder / "config.json"

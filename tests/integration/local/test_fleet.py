@@ -69,14 +69,14 @@ def _runs(folder: Path) -> bool:
     return bool(status.get("running")) and [line["state"] for line in status.get("shards", [])] == ["active"] * 4
 
 
-def _check_report(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+def _check_report(process: subprocess.Popen[str], folder: Path, *, entities: int = 50) -> dict[str, Any]:
     """The one JSON object on stdout, of a run in which nothing went wrong."""
     stdout, _ = process.communicate(timeout=40)
     report: dict[str, Any] = json.loads(stdout)
     assert set(report) == REPORT_KEYS
     assert process.returncode == 0, [path.read_text() for path in sorted(folder.glob("stderr-*"))]
     assert report["entities"] == {
-        "expected": 50, "owned": 50, "passing": 0, "frozen": 0, "missing": 0, "doubled": 0
+        "expected": entities, "owned": entities, "passing": 0, "frozen": 0, "missing": 0, "doubled": 0
     }  # fmt: skip
     assert report["handoffs"]["completed"] > 0
     assert (report["overlap_ticks"], report["continuity_error_max"], report["transfers_left"]) == (0, 0.0, 0)
@@ -107,12 +107,50 @@ def test_a_shard_is_killed_and_the_fleet_loses_nothing(folder: Path, up: Callabl
     handoffs = report["handoffs"]
     assert handoffs["started"] == handoffs["completed"] + handoffs["canceled"] + handoffs["rejected"]
     assert len(list((folder / "trace").glob("*.trace"))) == 5, "one for each epoch"
-    checked = subprocess.run(
-        [*COMMAND[:-1], "check", str(folder / "trace")], capture_output=True, text=True, timeout=40, check=False
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    _check_trace(folder)
     idle = _local("status", folder)
     assert idle.stdout.startswith("arena does not run")
+
+
+def _redis_pid(folder: Path) -> int:
+    return int((folder / "data" / "redis" / "valkey.pid").read_text())
+
+
+def _stop_and_go(pid: int, seconds: float) -> None:
+    """The process of that id stands still for so long."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(seconds)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _check_trace(folder: Path, *arguments: str) -> None:
+    command = [*COMMAND[:-1], "check", str(folder / "trace"), *arguments]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(("victim", "seconds"), [("arena-2", 5.0), ("redis", 4.0)])
+def test_what_stands_still_and_goes_on_fails_nothing(
+    folder: Path, up: Callable[..., subprocess.Popen[str]], victim: str, seconds: float
+) -> None:
+    """What was under way then stands much longer than the bound, and is over soon after the end of the standstill."""
+    crowd = folder / "crowd.yaml"  # so that something is under way at any moment
+    crowd.write_text(ORBIT.read_text().replace("seedEntities: 50", "seedEntities: 1000"))
+    process = up("-f", str(crowd), "--trace", str(folder / "trace"))
+    _wait("all shards active", lambda: _runs(folder))
+    pids = _pids(folder)
+    time.sleep(1.0)
+    _stop_and_go({**pids, "redis": _redis_pid(folder)}[victim], seconds)
+    time.sleep(2.0)
+    assert _pids(folder) == pids, "all go on, none is started again"
+    assert _local("down", folder).returncode == 0, (folder / "stderr-0").read_text()
+    report = _check_report(process, folder, entities=1000)
+    if victim != "redis":  # of a Redis that answers again the shards may clear all before the second audit
+        assert max(verdict["age_ms"] for verdict in report["verdicts"]) > 3_500
+    assert all(verdict["counted_ms"] <= 3_500 for verdict in report["verdicts"])
+    _check_trace(folder, "--bound", "10")  # they are not simulated meanwhile, and until the lease is there again
 
 
 def test_a_killed_supervisor_takes_all_along_and_the_world_goes_on(

@@ -33,7 +33,7 @@ import os, signal, sys, time
 print("arguments", *sys.argv[1:], "redis", os.environ["SHARDFLEET_REDIS_URL"], flush=True)
 kind = os.environ["FAKE_KIND"]
 if kind == "fails":
-    print("the simulation 'x' cannot go on\\n", file=sys.stderr)
+    print("2026-11-24 08:27:49,001 ERROR arena-1 a.module: the simulation 'x' cannot go on\\n", file=sys.stderr)
     sys.exit(4)
 signal.signal(signal.SIGTERM, signal.SIG_IGN if kind == "hangs" else lambda *_: sys.exit(0))
 print("ready", flush=True)

@@ -32,7 +32,7 @@ spec:
   simulation: {name: replay, parameters: {tracks: tracks.csv}}
 """
 TICK_RATE = 20
-TRACKS = 60
+TRACKS = 80
 EVERY_S = 0.25
 """Between two arrivals."""
 LIFE_S = 60

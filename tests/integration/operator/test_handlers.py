@@ -39,6 +39,11 @@ class Emulator(kmock_module.KubernetesEmulator):
         return await super()._handle(request)
 
 
+def nobody() -> str:
+    """In a container the user has no name."""
+    raise KeyError("getpwuid(): uid not found: 65532")
+
+
 def key(kind: Kind, name: str, namespace: str = "play") -> tuple[Any, str, str]:
     group, _, version = kind.api_version.rpartition("/")
     return kmock_module.resource(group, version, kind.plural), namespace, name
@@ -68,6 +73,7 @@ async def operator(kmock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setattr("getpass.getuser", nobody)
     with RedisServer(tcp=True) as server:
         settings = OperatorSettings(image="shardfleet:test", redis_url=server.url)
         operator = Operator(OperatorOptions(settings=settings), CLOCK)

@@ -180,7 +180,7 @@ def test_a_world_is_not_run_on_with_other_laws(
     folder = DataFolder(tmp_path / "data")
     folder.lock()
     config = to_config(load_fleet(ORBIT), {})
-    folder.open_world(config, EMBEDDED, fresh=False)
+    folder.begin_world(config, EMBEDDED, fresh=False)
     folder.write_config(config)
     folder.unlock()
     other, text = tmp_path / "fleet.yaml", ORBIT.read_text()

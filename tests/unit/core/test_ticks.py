@@ -7,7 +7,7 @@ from math import ceil, floor
 
 from hypothesis import given
 from hypothesis import strategies as st
-from shardfleet_shard.core.ticks import MICROSECONDS, TickGrid
+from shardfleet_shard.core.ticks import MICROSECONDS, TickGrid, WorldTime
 
 RATES = st.one_of(st.integers(1, 240), st.sampled_from([3, 7, 30, 60, 1000, 999_983]))
 TICKS = st.integers(-(10**6), 10**11)
@@ -47,3 +47,17 @@ def test_a_duration_is_covered_by_whole_ticks_and_by_one_at_least(rate: int, dur
 
 def test_lengths() -> None:
     assert TickGrid(20).duration_us == 50_000.0 and TickGrid(20).dt == 0.05
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, 20), st.integers(1, 500)), max_size=5), st.data())
+def test_what_is_written_for_a_world_tick_is_read_as_that_one(
+    runs: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    """``runs``: world ticks played, those of them that no manifest held, and grid ticks of the rest after it."""
+    time, now = WorldTime(1000), 1000
+    for played, unpublished, rest in runs:
+        published, now = now + max(0, played - unpublished), now + played + rest
+        pause = time.pause([published], now)
+        time = WorldTime(time.origin + pause, (*time.rests, (now, time.origin)))
+    world_tick = data.draw(st.integers(0, now - time.origin + 50))
+    assert time.after_rests(time.grid_tick(world_tick)) == time.origin + world_tick

@@ -21,7 +21,8 @@ ARENA = FleetConfig(name="arena")
 def _made(path: Path, config: FleetConfig = ARENA) -> DataFolder:
     folder = DataFolder(path)
     folder.lock()
-    assert folder.open_world(config, EMBEDDED, fresh=False) is False
+    assert folder.check_world(config, EMBEDDED, fresh=False) is False
+    folder.begin_world(config, EMBEDDED, fresh=False)
     folder.unlock()
     return folder
 
@@ -36,9 +37,10 @@ def _fleet(folder: DataFolder) -> RunningFleet:
 def test_a_new_folder_is_private_and_the_same_world_goes_on(tmp_path: Path) -> None:
     folder = _made(tmp_path / "data")
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
-    folder.lock()
-    assert folder.open_world(ARENA, EMBEDDED, fresh=False) is True
-    folder.unlock()
+    assert folder.check_world(ARENA, EMBEDDED, fresh=False) is False, "it was refused before it began"
+    folder.write_config(ARENA)
+    assert folder.check_world(ARENA, EMBEDDED, fresh=False) is True
+    assert folder.check_world(ARENA, EMBEDDED, fresh=True) is False
 
 
 def test_fleet_file_is_for_its_user_alone(tmp_path: Path) -> None:
@@ -73,8 +75,8 @@ def test_another_version_is_refused_by_number(tmp_path: Path) -> None:
     (folder.path / "shardfleet.json").write_text(json.dumps({"version": 99, "fleet": "arena"}))
     folder.lock()
     with pytest.raises(DataFolderError, match="version 99, this program writes 1"):
-        folder.open_world(ARENA, EMBEDDED, fresh=False)
-    assert folder.open_world(ARENA, EMBEDDED, fresh=True) is False
+        folder.check_world(ARENA, EMBEDDED, fresh=False)
+    assert folder.check_world(ARENA, EMBEDDED, fresh=True) is False
     folder.unlock()
 
 
@@ -83,7 +85,7 @@ def test_another_fleets_folder_is_refused_even_with_fresh(tmp_path: Path, fresh:
     folder = _made(tmp_path / "data")
     folder.lock()
     with pytest.raises(DataFolderError, match="holds fleet 'arena', not 'other'"):
-        folder.open_world(dataclasses.replace(ARENA, name="other"), EMBEDDED, fresh=fresh)
+        folder.check_world(dataclasses.replace(ARENA, name="other"), EMBEDDED, fresh=fresh)
     folder.unlock()
 
 
@@ -99,7 +101,7 @@ def test_what_can_not_change_is_named(tmp_path: Path, change: dict[str, object],
     folder = _made(tmp_path / "data")
     folder.lock()
     with pytest.raises(DataFolderError, match=f"^{field}: "):
-        folder.open_world(dataclasses.replace(ARENA, **change), EMBEDDED, fresh=False)  # type: ignore[arg-type]
+        folder.check_world(dataclasses.replace(ARENA, **change), EMBEDDED, fresh=False)  # type: ignore[arg-type]
     folder.unlock()
 
 
@@ -107,7 +109,7 @@ def test_another_redis_is_refused(tmp_path: Path) -> None:
     folder = _made(tmp_path / "data")
     folder.lock()
     with pytest.raises(DataFolderError, match="lives in another Redis; run it without --redis"):
-        folder.open_world(ARENA, "redis://elsewhere", fresh=False)
+        folder.check_world(ARENA, "redis://elsewhere", fresh=False)
     folder.unlock()
 
 
@@ -120,7 +122,11 @@ def test_fresh_removes_only_its_own(tmp_path: Path) -> None:
     (folder.logs / "notes.txt").write_text("mine")
     (folder.path / "mine").mkdir()
     folder.lock()
-    assert folder.open_world(ARENA, EMBEDDED, fresh=True) is False
+    before = sorted(folder.path.rglob("*"))
+    assert folder.check_world(ARENA, EMBEDDED, fresh=True) is False
+    folder.begin_world(ARENA, "redis://elsewhere", fresh=False)
+    assert sorted(folder.path.rglob("*")) == before
+    folder.begin_world(ARENA, EMBEDDED, fresh=True)
     folder.unlock()
     left = sorted(str(path.relative_to(folder.path)) for path in folder.path.rglob("*"))
     assert left == ["lock", "logs", "logs/notes.txt", "mine", "redis", "shardfleet.json"]
@@ -157,6 +163,8 @@ def test_a_run_begins_without_the_last_ones_results(tmp_path: Path) -> None:
     assert folder.read_report() == ({"shards": 4}, {"exit_code": 0})
     assert folder.stored_config() is None
     folder.begin_run()
+    assert folder.read_report() is not None, "the run may yet be refused"
+    folder.forget_report()
     folder.write_config(ARENA)
     assert folder.read_report() is None
     assert folder.read_processes() == []

@@ -24,8 +24,11 @@ def _stats(*, gaps_us: list[int], ticks_us: list[int], **values: Any) -> ShardSt
     return stats
 
 
-def _finding(kind: str, *, age_ms: int = 2_000, resolved_us: int | None = 1) -> dict[str, Any]:
-    return {"kind": kind, "age_ms": age_ms, "since_us": 0, "resolved_us": resolved_us}
+def _finding(
+    kind: str, *, age_ms: int = 2_000, counted_ms: int | None = None, resolved_us: int | None = 1
+) -> dict[str, Any]:
+    counted_ms = age_ms if counted_ms is None else counted_ms
+    return {"kind": kind, "age_ms": age_ms, "counted_ms": counted_ms, "since_us": 0, "resolved_us": resolved_us}
 
 
 def _run(**changes: Any) -> Run:
@@ -88,6 +91,8 @@ def test_figures() -> None:
         ({"transfers_left": 3}, "3 transfers are left"),
         ({"verdicts": [_finding("LIMBO", resolved_us=None)]}, "LIMBO stood too long, 1 times"),
         ({"verdicts": [_finding("STALLED_TRANSFER", age_ms=3_501)]}, "STALLED_TRANSFER stood too long, 1 times"),
+        ({"verdicts": [_finding("LIMBO", age_ms=9_999, counted_ms=3_501)]}, "LIMBO stood too long, 1 times"),
+        ({"verdicts": [_finding("LIMBO", counted_ms=0, resolved_us=None)]}, "LIMBO stood too long, 1 times"),
         ({"verdicts": [_finding("DUAL_AUTHORITY", age_ms=9_999)] * 4}, "DUAL_AUTHORITY stood too long, 4 times"),
         ({"stats": {}}, "no handoff was measured"),
         ({"troubles": ("arena-2 had to be killed",)}, "arena-2 had to be killed"),
@@ -108,7 +113,8 @@ def test_what_the_shards_saw_breaks_a_run(field: str, value: float) -> None:
 
 
 def test_a_finding_that_ended_in_time_is_told_and_breaks_nothing() -> None:
-    run = _run(verdicts=[_finding("STALLED_TRANSFER"), _finding("LIMBO")])
+    """``counted_ms`` leaves out what a fault excuses."""
+    run = _run(verdicts=[_finding("STALLED_TRANSFER"), _finding("LIMBO", age_ms=60_000, counted_ms=3_500)])
     report = build(run)
     assert [verdict["kind"] for verdict in report["verdicts"]] == ["STALLED_TRANSFER", "LIMBO"]
     assert faults(run, report) == []

@@ -104,7 +104,6 @@ def of_reply(world: World, reply: Reply | None) -> str:
             coming = " ".join(of_transfer(world, transfer) for transfer in reply.accepted_incoming)
             parts = ["a new epoch"]
             parts += [f"the old lease stands for {reply.lease_left_ms} ms"] if reply.lease_left_ms else []
-            parts += ["it had resigned"] if reply.resigned else []
             parts += [f"to be adopted: {coming}"] if coming else []
             return ", ".join(parts)
         case Entries():

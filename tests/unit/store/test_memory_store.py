@@ -120,7 +120,7 @@ def test_a_lease_ends_at_its_time_and_not_before(world: World) -> None:
 
 def test_an_older_lease_holds_a_successor_back_until_it_ends(world: World) -> None:
     recovered = world.ask(Recover(shard=A, ordinal=0, address="h", unix_us=900))
-    assert recovered == Recovered(epoch=900, lease_left_ms=3000, resigned=False)
+    assert recovered == Recovered(epoch=900, lease_left_ms=3000)
     renew = Renew(shard=A, epoch=900, ttl_ms=3000)
     world.now_ms += 1000
     assert world.ask(renew) == Refused(reason=RefusedReason.HELD, detail=f"{A} 500", wait_ms=2000)

@@ -40,6 +40,7 @@ class FakeStore:
         self.audits = 0
         self.wanted = 0
         self.reached = asyncio.Event()
+        self.manifests: Mapping[str, ManifestSummary] = MANIFESTS
         self.manifest_reads = 0
         self.shards: list[ShardRecord] = []
         self.living: list[int] = []
@@ -54,7 +55,7 @@ class FakeStore:
 
     async def manifest_summaries(self) -> Mapping[str, ManifestSummary]:
         self.manifest_reads += 1
-        return MANIFESTS
+        return self.manifests
 
     async def records_and_living(self) -> tuple[Sequence[ShardRecord], np.ndarray]:
         if self.error is not None:

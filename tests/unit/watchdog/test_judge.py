@@ -34,7 +34,7 @@ class Record:
 
 
 def summary(shard: str, tick: int, *, living: bool = True) -> ManifestSummary:
-    return ManifestSummary(shard=shard, epoch=1, tick=tick, unix_us=SWITCH_US, living=living)
+    return ManifestSummary(shard=shard, epoch=1, current_epoch=1, tick=tick, unix_us=SWITCH_US, living=living)
 
 
 MANIFESTS = {S: summary(S, 99), T: summary(T, 101)}

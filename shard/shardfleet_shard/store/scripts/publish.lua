@@ -42,10 +42,6 @@ for number = 1, tonumber(stored[3] or 0) do
   call('UNLINK', chunk_key('chunk', stored[1], stored[2], number))
 end
 call('HSET', manifest, 'epoch', epoch, 'tick', tick, 'position', position, 'header', ARGV[7], 'chunks', count)
--- From here on the rows are this epoch's: they rest no more (unless it is a late one of the epoch that resigned).
-if call('HGET', prefix .. 'meta', 'resigned:' .. shard) ~= epoch then
-  call('HDEL', prefix .. 'meta', 'resigned:' .. shard)
-end
 
 -- Everything up to and with the position is contained in the manifest. Rows first: the stream says which.
 local journal, after = prefix .. 'journal:' .. shard, nil

@@ -31,6 +31,6 @@ for _, id in ipairs(call('ZRANGE', prefix .. 'active', 0, -1)) do
 end
 
 call('HSET', prefix .. 'members', shard, ARGV[5] .. ' ' .. new .. ' ' .. ARGV[6])
--- Kept until the new epoch's first PUBLISH: a RECOVER whose answer was lost is repeated and must say the same.
-local resigned = call('HEXISTS', prefix .. 'meta', 'resigned:' .. shard)
-return {new, left, resigned, accepted_incoming}
+-- Its epoch is refused as an old one from here on.
+call('HDEL', prefix .. 'meta', 'resigned:' .. shard)
+return {new, left, accepted_incoming}

@@ -49,12 +49,13 @@ types: install ## mypy, strict
 	$(BIN)/mypy
 
 imports: install ## import-linter: layers, and a core without I/O
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 generated: install ## generated code and reference pages are what their sources say
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m shardfleet_operator.cli.reference --check
 	$(BIN)/python -m shardfleet_operator.resource.reference --check docs/reference/resource.md
+	cmp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
 
 pytest: install ## the tests alone; TESTS=tests/unit for some of them
 	$(BIN)/python -m pytest $(TESTS)
@@ -63,7 +64,8 @@ verify: install ## regenerate, fail where that changes a tracked file, then all 
 	$(BIN)/python proto/generate.py
 	$(BIN)/python -m shardfleet_operator.cli.reference
 	$(BIN)/python -m shardfleet_operator.resource.reference docs/reference/resource.md
-	git diff --exit-code --stat -- proto docs/reference
+	cp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
+	git diff --exit-code --stat -- proto docs/reference charts
 	$(MAKE) test
 
 flights: install ## a day of recorded aircraft over Switzerland through six shards

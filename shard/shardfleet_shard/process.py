@@ -14,7 +14,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from .net.limits import LinkLimits
 from .net.links import HandoffConnectionManager
 from .net.packets import HandoffPacketManager
 from .net.server import ShardServer
-from .net.streams import INSECURE
+from .net.streams import INSECURE, Credentials
 from .net.tls import TlsFolder
 from .runtime import EXIT_GENERATION, ServerAuthorityRuntime
 from .service import ShardService
@@ -93,11 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     config = _read_config(arguments.config)
-    url = os.environ.get(REDIS_URL_VARIABLE, "")
-    if not url:
-        raise UsageError(
-            f"the environment variable {REDIS_URL_VARIABLE} is not set; it says where the fleet's Redis is"
-        )
+    url = _redis_url()
     clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
     schema = schema_for(config.simulation, config.dimensions)
     simulation = load(config.simulation, world_for(config), config.parameters)
@@ -130,46 +126,14 @@ async def _run(arguments: argparse.Namespace) -> int:
         trace=arguments.trace is not None,
     )
 
-    def links(manager: ServerAuthorityManager) -> HandoffConnectionManager:
-        leases = HandoffConnectionLeaseCoordinator(
-            manager.link_lease, hello=manager.hello, clock=clock, ttl_us=config.link_lease_ttl_us
-        )
-        return HandoffConnectionManager(
-            hello=manager.hello,
-            ordinal=arguments.ordinal,
-            packets=HandoffPacketManager(schema, grid),
-            clock=clock,
-            generator=random.Random(f"{arguments.shard}/{clock.now_unix_us()}"),
-            on_frame=manager.on_frame,
-            on_up=manager.on_link_up,
-            on_down=manager.on_link_down,
-            leases=leases if config.link_lease == "Enabled" else None,
-            limits=LinkLimits(inactivity_us=config.link_inactivity_us),
-            credentials=credentials,
-        )
-
-    def trace(epoch: int, origin_tick: int) -> TraceWriter:
-        return TraceWriter(
-            arguments.trace,
-            arguments.shard,
-            epoch,
-            dimensions=config.dimensions,
-            dt_us=grid.duration_us,
-            origin_tick=origin_tick,
-            tick_rate=grid.rate,
-        )
-
-    async def set_ready(ready: bool) -> None:
-        await server.set_ready(ready)
-
     manager = ServerAuthorityManager(
         runtime=runtime,
         store=store,
         clock=clock,
         peers=peers,
-        links=links,
-        trace=trace if arguments.trace else None,
-        set_ready=set_ready,
+        links=_links(arguments, config, clock, HandoffPacketManager(schema, grid), credentials),
+        trace=_trace(arguments, config),
+        set_ready=server.set_ready,
     )
     await server.start(links=manager.links, api=ShardService(manager))
     loop = asyncio.get_running_loop()
@@ -186,6 +150,63 @@ async def _run(arguments: argparse.Namespace) -> int:
             task.cancel()
         await server.stop()
         await store.close()
+
+
+def _redis_url() -> str:
+    url = os.environ.get(REDIS_URL_VARIABLE, "")
+    if not url:
+        raise UsageError(
+            f"the environment variable {REDIS_URL_VARIABLE} is not set; it says where the fleet's Redis is"
+        )
+    return url
+
+
+def _links(
+    arguments: argparse.Namespace,
+    config: FleetConfig,
+    clock: SystemClock,
+    packets: HandoffPacketManager,
+    credentials: Credentials,
+) -> Callable[[ServerAuthorityManager], HandoffConnectionManager]:
+    def links(manager: ServerAuthorityManager) -> HandoffConnectionManager:
+        leases = HandoffConnectionLeaseCoordinator(
+            manager.link_lease, hello=manager.hello, clock=clock, ttl_us=config.link_lease_ttl_us
+        )
+        return HandoffConnectionManager(
+            hello=manager.hello,
+            ordinal=arguments.ordinal,
+            packets=packets,
+            clock=clock,
+            generator=random.Random(f"{arguments.shard}/{clock.now_unix_us()}"),
+            on_frame=manager.on_frame,
+            on_up=manager.on_link_up,
+            on_down=manager.on_link_down,
+            leases=leases if config.link_lease == "Enabled" else None,
+            limits=LinkLimits(inactivity_us=config.link_inactivity_us),
+            credentials=credentials,
+        )
+
+    return links
+
+
+def _trace(arguments: argparse.Namespace, config: FleetConfig) -> Callable[[int, int], TraceWriter] | None:
+    """Opens the trace of an epoch, where one is wanted."""
+    if not arguments.trace:
+        return None
+    grid = TickGrid(config.tick_rate)
+
+    def trace(epoch: int, origin_tick: int) -> TraceWriter:
+        return TraceWriter(
+            arguments.trace,
+            arguments.shard,
+            epoch,
+            dimensions=config.dimensions,
+            dt_us=grid.duration_us,
+            origin_tick=origin_tick,
+            tick_rate=grid.rate,
+        )
+
+    return trace
 
 
 def _read_config(path: Path) -> FleetConfig:

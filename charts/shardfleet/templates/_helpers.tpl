@@ -79,3 +79,9 @@ capabilities: {drop: [ALL]}
   resources: [events]
   verbs: [create]
 {{- end }}
+
+{{- define "shardfleet.fleetReading" }}
+- apiGroups: [shardfleet.dev]
+  resources: [shardfleets, shardfleets/status, shardfleets/scale]
+  verbs: [get, list, watch]
+{{- end }}

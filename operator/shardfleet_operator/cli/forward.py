@@ -130,10 +130,15 @@ class Cluster:
         """
         namespace, pod = await self.operator_pod()
         process = await self.start("port-forward", "-n", namespace, "--address=127.0.0.1", pod, f":{INSPECTION_PORT}")
+        draining: asyncio.Task[None] | None = None
         try:
-            yield f"http://127.0.0.1:{await _port(process)}"
+            port = await _port(process)
+            draining = asyncio.create_task(_drain(process))
+            yield f"http://127.0.0.1:{port}"
         finally:
             await end(process)
+            if draining is not None:
+                await draining
 
 
 async def _port(process: asyncio.subprocess.Process) -> int:
@@ -147,6 +152,16 @@ async def _port(process: asyncio.subprocess.Process) -> int:
     except TimeoutError:
         words = f"it does not come up within {TIMEOUT_S:.0f} s"
     raise ClusterError(f"{KUBECTL} port-forward: {words or 'it ended without a word'}")
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    """kubectl says a line for each connection, and would stand still where nobody reads them."""
+
+    async def read(stream: asyncio.StreamReader | None) -> None:
+        while stream is not None and await stream.read(4096):
+            pass
+
+    await asyncio.gather(read(process.stdout), read(process.stderr))
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

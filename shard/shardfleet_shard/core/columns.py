@@ -8,7 +8,7 @@ order. Nothing here knows who owns a row; see authority.py.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -244,8 +244,3 @@ def first_duplicate(ids: U64) -> int | None:
     ordered = np.sort(ids)
     twice = ordered[:-1][ordered[1:] == ordered[:-1]]
     return int(twice[0]) if len(twice) else None
-
-
-def as_parameters(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Parameters of a simulation, as a plain dict with sorted keys."""
-    return dict(sorted(dict(values).items()))

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UsageError
 from .columns import Columns, Schema
 from .journal import Key, key_of
-from .ledger import evidence_of, fold
+from .ledger import fold_records
 from .manifest import JOURNAL_START, AuthorityManifest
 from .requests import EntryKind, FleetRecords, JournalEntry, ShardRecord
 
@@ -48,7 +48,7 @@ def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
         UsageError: the stored rows have other columns than ``schema``, or a record is damaged (names the shard).
     """
     try:
-        ledger = fold([evidence_of(record) for record in fleet.records])
+        ledger = fold_records(fleet.records)
     except ValueError as error:
         raise UsageError(f"cannot recover {shard}: {error}") from error
     empty = ShardRecord(shard=shard, header="", chunks=(), entries=())

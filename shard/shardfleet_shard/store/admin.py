@@ -102,12 +102,6 @@ class FleetAdmin:
         (names,) = await self._store.call([("HKEYS", f"{self._prefix}epoch")])
         return sorted(name.decode() for name in names)
 
-    async def journal_lengths(self) -> dict[str, int]:
-        """Entries that no manifest contains yet, by shard."""
-        shards = await self.shards()
-        lengths = await self._store.call([("XLEN", f"{self._prefix}journal:{shard}") for shard in shards])
-        return dict(zip(shards, lengths, strict=True))
-
     # --- the server --------------------------------------------------------------------------------------------
 
     async def commandstats(self) -> dict[str, CommandStat]:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import shlex
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -16,13 +17,16 @@ from typing import Any
 import aiohttp
 import pytest
 from shardfleet_operator.cli import kubectl as command
+from shardfleet_operator.cluster.fleets import Fleets
 from shardfleet_operator.cluster.secrets import ASKER
+from shardfleet_operator.cluster.worker import OperatorSettings
 from shardfleet_operator.inspection import MAX_IDS, MAX_STREAMS, FleetSight, Inspection, NotNow, served
+from shardfleet_operator.operator_process import Operator, OperatorOptions
 from shardfleet_shard.errors import UsageError
 
 from ..servers import RedisServer
-from .fake_cluster import fleet
-from .test_worker import Bench
+from .fake_cluster import FakeCluster, fleet
+from .test_worker import CLOCK, Bench
 
 KUBECTL = """#!/bin/sh
 # Answers as a cluster would; what it was asked is in calls.
@@ -34,7 +38,8 @@ case "$1 $2" in
   "get shardfleets.shardfleet.dev") cat $here/fleets ;;
   "get pods") cat $here/refusal >&2 && exit 1; cat $here/pods.json ;;
   "port-forward -n") echo $$ > $here/forward.pid
-    echo "Forwarding from 127.0.0.1:$(cat $here/port) -> 8081"; exec sleep 300 ;;
+    echo "Forwarding from 127.0.0.1:$(cat $here/port) -> 8081"
+    yes "Handling connection for 8081" | head -c 200000; : > $here/heard; exec sleep 300 ;;
   "logs -n") for last; do :; done; echo "$4 said this"; if [ "$last" = --follow ]; then exec sleep 300; fi ;;
 esac
 """
@@ -177,6 +182,8 @@ async def test_ctrl_c_ends_a_watch_and_its_forward(kubectl: Kubectl) -> None:
     assert process.stdout is not None
     async with asyncio.timeout(20):
         assert json.loads(await process.stdout.readline())["entity"] >= 0
+        while not (kubectl.folder / "heard").exists():  # noqa: ASYNC110 - kubectl's many lines are read all the time
+            await asyncio.sleep(0.05)
     process.send_signal(2)
     async with asyncio.timeout(10):
         _, errors = await process.communicate()
@@ -277,6 +284,48 @@ async def test_while_nothing_can_be_said() -> None:
     async with served("--inspection", "127.0.0.1:0", Inspection(look).application()) as address:
         answer = await get(f"http://{address}/fleets/play/arena/status")
     assert answer == (503, {"error": "this operator waits", "code": "not-now"})
+
+
+async def test_a_fleet_whose_redis_was_not_reached_yet(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    fleets = Fleets(cluster, CLOCK, OperatorSettings(image="shardfleet:test"), on_failure=pytest.fail)
+    try:
+        fleets.take_fleet(cluster.put(fleet()), gone=False)
+        async with served("--inspection", "127.0.0.1:0", Inspection(fleets.look).application()) as address:
+            status, answer = await get(f"http://{address}/fleets/play/arena/status")
+    finally:
+        await fleets.close()
+    assert (status, answer["code"]) == (503, "not-now") and "its conditions say why" in answer["error"]
+
+
+async def test_the_operator_serves_the_port_and_speaks_only_while_it_acts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "system"}}],
+        "clusters": [{"name": "test", "cluster": {"server": "http://127.0.0.1:9"}}],  # away
+        "users": [{"name": "test", "user": {"token": "t"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    operator = Operator(OperatorOptions(inspection=address), CLOCK)
+    running = asyncio.create_task(operator.run())
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    status, answer = await get(f"http://{address}/fleets/play/arena/status")
+                    break
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(0.05)
+    finally:
+        operator.stop()
+        assert await running == 0
+    assert (status, answer["error"]) == (503, "this operator waits for its Lease: ask the one that has it")
 
 
 @pytest.mark.parametrize("address", ["8081x", "127.0.0.1", "127.0.0.1:70000", "192.0.2.1:1"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shardfleet_shard.core.columns import Columns, Schema, as_parameters, first_duplicate
+from shardfleet_shard.core.columns import Columns, Schema, first_duplicate
 
 KINDS = ("<i1", "<i8", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8", "?", ">i4", ">f8")
 FIELDS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3)), max_size=4)
@@ -224,8 +224,3 @@ def test_finite_looks_at_position_and_velocity() -> None:
 def test_the_first_duplicate_is_the_smallest_id_that_is_there_twice(ids: list[int]) -> None:
     twice = [i for i in ids if ids.count(i) > 1]
     assert first_duplicate(np.array(ids, np.uint64)) == (min(twice) if twice else None)
-
-
-def test_parameters_have_one_order() -> None:
-    assert list(as_parameters({"b": 1, "a": 2})) == ["a", "b"]
-    assert as_parameters([("x", 1)]) == {"x": 1}

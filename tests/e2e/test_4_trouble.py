@@ -92,7 +92,7 @@ def test_a_redis_that_says_no(release: Release) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own-redis"}}
     release.worlds.apply({**secret, **wrong})
     with fleet_with(release.worlds, "unwelcome", redis={"urlSecretRef": {"name": "own-redis"}}) as live:
-        wait_degraded(live, "WRONGPASS")
+        wait_degraded(live, "refuses the user or password")
         release.worlds.apply({**secret, "data": {"url": right}})
         wait_healed(live, 2)
     release.worlds("delete", "secret", "own-redis")

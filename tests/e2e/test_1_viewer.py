@@ -65,7 +65,7 @@ def test_entity(release: Release, seen: LiveFleet) -> None:
 def test_watch(release: Release, seen: LiveFleet) -> None:
     lines = look("watch", "seen", "--ids", "1,2,3", "--duration", "4s", "--json", release=release).splitlines()
     rows = [json.loads(line) for line in lines]
-    assert {row["id"] for row in rows if "id" in row} == {1, 2, 3}
+    assert {row["entity"] for row in rows if "entity" in row} == {1, 2, 3}
 
 
 def test_logs(release: Release, seen: LiveFleet) -> None:

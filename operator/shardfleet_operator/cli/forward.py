@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -149,6 +151,7 @@ async def _port(process: asyncio.subprocess.Process) -> int:
                 if found := _FORWARDING.match(line):
                     return int(found[1])
             words = (await process.stderr.read()).decode().strip()
+            await process.wait()
     except TimeoutError:
         words = f"it does not come up within {TIMEOUT_S:.0f} s"
     raise ClusterError(f"{KUBECTL} port-forward: {words or 'it ended without a word'}")
@@ -168,14 +171,15 @@ async def end(process: asyncio.subprocess.Process) -> None:
     """Ends it, and waits for it; nothing where it has ended."""
     if process.returncode is not None:
         return
+    # Not process.terminate: that asks for the exit code itself, and asyncio then finds it gone.
     with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+        os.kill(process.pid, signal.SIGTERM)
     try:
         async with asyncio.timeout(END_S):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
         await process.wait()
 
 

@@ -30,6 +30,7 @@ from ..platforms.local import LocalProcess
 VERSION = 1
 ROOT = Path(".shardfleet")
 EMBEDDED = "embedded"
+_INSTEAD = "put it back from a copy of the folder, or choose another --data"
 
 _IMMUTABLE = {
     "spec.tickRate": "tick_rate",
@@ -302,9 +303,9 @@ class DataFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise DataFolderError(f"{self.path / name}: cannot be read ({error})") from error
+            raise DataFolderError(f"{self.path / name}: cannot be read ({error}); {_INSTEAD}") from error
         if not isinstance(data, dict):
-            raise DataFolderError(f"{self.path / name}: not an object")
+            raise DataFolderError(f"{self.path / name}: not a JSON object; {_INSTEAD}")
         return data
 
     def _write(self, name: str, data: Mapping[str, Any]) -> None:

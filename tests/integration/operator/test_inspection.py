@@ -37,7 +37,8 @@ case "$1 $2" in
   "config view") printf play ;;
   "get shardfleets.shardfleet.dev") cat $here/fleets ;;
   "get pods") cat $here/refusal >&2 && exit 1; cat $here/pods.json ;;
-  "port-forward -n") echo $$ > $here/forward.pid
+  "port-forward -n") cat $here/no-forward >&2 2>/dev/null && exit 1
+    echo $$ > $here/forward.pid
     echo "Forwarding from 127.0.0.1:$(cat $here/port) -> 8081"
     yes "Handling connection for 8081" | head -c 200000; : > $here/heard; exec sleep 300 ;;
   "logs -n") for last; do :; done; echo "$4 said this"; if [ "$last" = --follow ]; then exec sleep 300; fi ;;
@@ -215,6 +216,11 @@ async def test_what_can_be_wrong(bench: Bench, kubectl: Kubectl, tmp_path: Path)
     kubectl.pods(pod("operator-0"))
     (kubectl.folder / "port").write_text("9")  # nobody listens there
     assert "inspection port" in await error("status", "arena")
+    (kubectl.folder / "port").unlink()
+    (kubectl.folder / "no-forward").write_text("error: pod operator-0 does not have a host assigned")
+    assert (await error("status", "arena")).endswith(
+        "kubectl port-forward: error: pod operator-0 does not have a host assigned"
+    )
 
 
 async def test_logs(tmp_path: Path) -> None:

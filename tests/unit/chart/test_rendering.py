@@ -194,7 +194,7 @@ def test_people() -> None:
     reading = {"get", "list", "watch"}
     fleets = {("shardfleet.dev", f"shardfleets{part}"): reading for part in ("", "/status", "/scale")}
     # kubectl shardfleet: get sf and pods, logs, and a port-forward to the operator's pod.
-    pods = {("", "pods"): {"get", "list"}, ("", "pods/log"): {"get"}, ("", "pods/portforward"): {"create"}}
+    pods = {("", "pods"): {"get", "list"}, ("", "pods/log"): {"get"}, ("", "pods/portforward"): {"get", "create"}}
     assert rights(roles["shardfleet-viewer"]) == {**fleets, **pods}
     assert rights(roles["shardfleet-view"]) == fleets
     aggregated = {

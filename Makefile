@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 DURATION ?= 60
 FLEET ?= examples/orbit.yaml
 TESTS ?= tests
+E2E ?= tests/e2e
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,10 +17,10 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify flights bench bench-quick kind-up kind-down lock clean
+.PHONY: help install demo test lint types imports generated pytest verify flights bench bench-quick kind-up kind-down e2e lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: $(STAMP) ## make .venv with the command shardfleet in it, from the lock; nothing to do when up to date
@@ -81,6 +82,28 @@ kind-up: ## a Kubernetes cluster of three kind nodes; KUBECONFIG is build/kubeco
 
 kind-down: ## take that cluster away; what was built for it stays in the cache
 	$(PYTHON) -m tests.cluster down
+
+# Never on whatever cluster the shell happens to be logged in to: another one than our own must be named here.
+ifeq ($(origin KUBECONFIG),command line)
+e2e: install ## tests/e2e on the kind cluster; on another one: make e2e KUBECONFIG=FILE IMAGE=one-that-its-nodes-can-pull
+	@test -n "$(IMAGE)" || { echo "That cluster needs the image from somewhere: push what 'docker build .' makes, then" \
+		"make e2e KUBECONFIG=$(KUBECONFIG) IMAGE=registry.example/shardfleet:dev" >&2; exit 2; }
+	$(e2e-run)
+else
+e2e: KUBECONFIG = $(CURDIR)/build/kubeconfig
+e2e: IMAGE = shardfleet:dev
+e2e: install
+	$(PYTHON) -m tests.cluster up
+	$(PYTHON) -m tests.cluster image --tag $(IMAGE) --load
+	$(e2e-run)
+endif
+
+# Progress is worth seeing, so nothing is captured.
+define e2e-run
+kubectl=$$($(PYTHON) -m tests.cluster tool kubectl) && helm=$$($(PYTHON) -m tests.cluster tool helm) && \
+	KUBECONFIG="$(KUBECONFIG)" SHARDFLEET_IMAGE="$(IMAGE)" KUBECTL="$$kubectl" HELM="$$helm" \
+	$(BIN)/python -m pytest -s -v $(E2E)
+endef
 
 # Resolved anew to the newest versions that pyproject.toml allows, in a venv of its own. A requirement that only some
 # Pythons have is named with its marker, for pip freeze sees one Python alone.

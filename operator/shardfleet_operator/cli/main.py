@@ -7,6 +7,7 @@ command line's own (typer, tables, YAML) is imported. Every other command import
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None: the process' own.
     """
+    die_of_sigterm(os.getpid())
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["shard"]:
         from shardfleet_shard.process import main as shard_main
@@ -27,6 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     from .app import invoke
 
     return guarded(invoke, arguments, program=PROGRAM)
+
+
+def die_of_sigterm(pid: int) -> None:
+    """Lets SIGTERM end a command that has not begun its work, also where it is a container's process 1.
+
+    The kernel drops what process 1 does not handle, and the kubelet says it only once: a pod that is deleted while
+    its modules are still being loaded would wait until the end of its grace. Commands that have something to put in
+    order replace this handler.
+    """
+    if pid == 1:
+        signal.signal(signal.SIGTERM, lambda number, _frame: os._exit(128 + number))
 
 
 def guarded(invoke: Callable[[Sequence[str]], int], argv: Sequence[str] | None, *, program: str) -> int:

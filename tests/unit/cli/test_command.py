@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -343,3 +344,14 @@ def test_a_broken_invariant_ends_with_1_and_other_errors_with_2(
     assert capsys.readouterr().err == "shardfleet: error: 3 is not 4\nshardfleet: error: nobody answers\n"
     with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
         raising(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(("pid", "code"), [(1, 128 + signal.SIGTERM), (2, -signal.SIGTERM)])
+def test_sigterm_ends_a_command_that_has_not_begun(pid: int, code: int) -> None:
+    """Process 1 needs a handler for it; any other process would hide by one that it was killed."""
+    program = (
+        "import os, signal\nfrom shardfleet_operator.cli.main import die_of_sigterm\n"
+        f"die_of_sigterm({pid})\nos.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=30, check=False)
+    assert done.returncode == code

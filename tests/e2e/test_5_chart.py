@@ -1,0 +1,61 @@
+"""The chart's later life: upgrades, and its end with and without fleets. The last tests, for nothing is left then."""
+
+from __future__ import annotations
+
+import pytest
+
+from .fleets import LiveFleet, fleet
+from .kubectl import Refused, until
+from .release import CRD, Release
+
+
+def password(release: Release) -> str:
+    return str(release.system.json("get", "secret", "shardfleet-redis")["data"]["password"])
+
+
+def test_an_upgrade_keeps_the_password_and_the_worlds(release: Release) -> None:
+    arena = LiveFleet(kubectl=release.worlds, name="arena")
+    release.worlds.apply(fleet("arena", replicas=2))
+    arena.wait_settled(2, entities=50, timeout_s=120)
+    uids = {pod["metadata"]["uid"] for pod in arena.pods().values()}
+    before = password(release)
+    release.upgrade("--set-string", "operator.podAnnotations.example\\.com/again=yes")
+    assert password(release) == before
+    arena.wait_handoffs(20, timeout_s=90)
+    arena.wait_settled(2, entities=50, timeout_s=90)
+    assert {pod["metadata"]["uid"] for pod in arena.pods().values()} == uids
+
+
+def test_uninstall_refuses_while_there_are_fleets_and_names_them(release: Release) -> None:
+    with pytest.raises(Refused):
+        release.uninstall()
+    said = release.system("logs", "job/shardfleet-uninstall")
+    assert "shardfleet-worlds" in said and "arena" in said
+    assert release.operator_pod()
+    arena = LiveFleet(kubectl=release.worlds, name="arena")
+    arena.wait_handoffs(20, timeout_s=60)
+
+
+def test_uninstall_leaves_the_crd(release: Release) -> None:
+    LiveFleet(kubectl=release.worlds, name="arena").delete(timeout_s=120)
+    release.uninstall()
+    assert release.system.exists("crd", CRD)
+    left = release.system.items("pods,deployments,statefulsets,services,serviceaccounts")
+    names = {f"{one['kind']}/{one['metadata']['name']}" for one in left if "deletionTimestamp" not in one["metadata"]}
+    assert names == {"ServiceAccount/default"}
+
+
+def test_installed_again_and_uninstalled_with_its_fleets(release: Release) -> None:
+    """With ``fleets.deleteOnUninstall`` nothing hangs, and the CRD goes where ``crds.keep`` says so."""
+    release.install()
+    release.worlds.apply(fleet("arena", replicas=2))
+    arena = LiveFleet(kubectl=release.worlds, name="arena")
+    arena.wait_settled(2, entities=50, timeout_s=120)
+    release.upgrade("--set", "fleets.deleteOnUninstall=true", "--set", "crds.keep=false")
+    release.uninstall()
+    until("no pods of the fleet", lambda: not arena_pods(release), timeout_s=60)
+    until("no CRD", lambda: not release.system.exists("crd", CRD), timeout_s=60)
+
+
+def arena_pods(release: Release) -> list[str]:
+    return release.worlds("get", "pods", "-l", "shardfleet.dev/fleet=arena", "-o", "name").split()

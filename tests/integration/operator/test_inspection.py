@@ -131,7 +131,8 @@ async def test_the_commands_on_a_living_fleet(bench: Bench, kubectl: Kubectl) ->
         ("arena-0", "active"),
         ("arena-1", "active"),
     ]
-    assert sum(line["entities"] for line in found["shards"]) == 50
+    # Manifests are not of one moment: an entity in the middle of its switch stands in neither, or in both.
+    assert abs(sum(line["entities"] for line in found["shards"]) - 50) <= 5
     assert {one["type"] for one in found["conditions"]} >= {"Available", "Degraded", "TransfersHealthy"}
 
     code, output, errors = await kubectl.run("status", "arena", "-n", "play")

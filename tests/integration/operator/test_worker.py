@@ -160,7 +160,8 @@ async def test_shards_link_by_certificates_alone(bench: Bench) -> None:
 async def test_a_killed_shard_and_one_deleted_by_hand_come_back(bench: Bench) -> None:
     bench.cluster.put(fleet())
     await bench.until(bench.is_available)
-    before = {name: body["metadata"]["uid"] for name, body in bench.cluster.of_kind(PODS).items()}
+    await _seeded(bench)  # which comes a moment after the cells are claimed
+    before = _uids(bench)
 
     assert bench.cluster.kubelet is not None
     bench.cluster.kubelet.kill("arena-0")
@@ -171,6 +172,16 @@ async def test_a_killed_shard_and_one_deleted_by_hand_come_back(bench: Bench) ->
     store = bench.store()
     try:
         assert await FleetAdmin(store).entities_expected() == 50
+    finally:
+        await store.close()
+
+
+async def _seeded(bench: Bench) -> None:
+    store = bench.store()
+    try:
+        async with asyncio.timeout(20):
+            while await FleetAdmin(store).entities_expected() != 50:  # noqa: ASYNC110 - Redis tells nobody
+                await asyncio.sleep(0.05)
     finally:
         await store.close()
 

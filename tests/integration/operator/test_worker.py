@@ -289,6 +289,7 @@ async def test_a_fleet_grows_rolls_and_shrinks_while_entities_move(bench: Bench,
 async def test_redis_restarts_under_a_fleet(bench: Bench) -> None:
     bench.cluster.put(fleet())
     await bench.until(bench.is_available)
+    await _seeded(bench)
     bench.server.stop()
     await bench.until(lambda: bench.reason("Degraded") == "RedisUnavailable")
     assert bench.reason("Available") == "RedisUnavailable"

@@ -1,4 +1,4 @@
-"""kopf's part: it watches, these handlers pass on. All that is decided is decided in cluster/worker.py.
+"""kopf's part: it watches, these handlers pass on. All that is decided is decided by cluster/worker.py and its rooms.
 
 kopf runs in a thread with an event loop of its own: when it ends, it cancels every task of its loop, whoever began it.
 

@@ -18,7 +18,7 @@ from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import UsageError
 
 from .cluster.fleets import Fleets
-from .cluster.worker import OperatorSettings
+from .cluster.settings import OperatorSettings
 from .handlers import quieten_kopf, watch
 from .inspection import FleetSight, Inspection, NotNow, served
 from .kube import SHARD_FLEETS, ApiError, ApiUnavailable

@@ -56,7 +56,7 @@ def operator(
 
     from shardfleet_shard.system_clock import SystemClock
 
-    from ..cluster.worker import OperatorSettings
+    from ..cluster.settings import OperatorSettings
     from ..operator_process import Operator, OperatorOptions
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -14,7 +14,8 @@ from ..inspection import FleetSight, NotFound
 from ..kube import PODS, KubeApi
 from . import names
 from .pods import pod_facts
-from .worker import FleetWorker, OperatorSettings
+from .settings import OperatorSettings
+from .worker import FleetWorker
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 import kmock as kmock_module
 import pytest
 from shardfleet_operator.cluster import names
-from shardfleet_operator.cluster.worker import OperatorSettings
+from shardfleet_operator.cluster.settings import OperatorSettings
 from shardfleet_operator.handlers import CHILDREN
 from shardfleet_operator.kube import LEASES, PODS, SECRETS, SHARD_FLEETS, Kind
 from shardfleet_operator.operator_process import Operator, OperatorOptions

@@ -19,7 +19,7 @@ import pytest
 from shardfleet_operator.cli import kubectl as command
 from shardfleet_operator.cluster.fleets import Fleets
 from shardfleet_operator.cluster.secrets import ASKER
-from shardfleet_operator.cluster.worker import OperatorSettings
+from shardfleet_operator.cluster.settings import OperatorSettings
 from shardfleet_operator.inspection import MAX_IDS, MAX_STREAMS, FleetSight, Inspection, NotNow, served
 from shardfleet_operator.operator_process import Operator, OperatorOptions
 from shardfleet_shard.errors import UsageError

@@ -12,7 +12,7 @@ import pytest
 from shardfleet_operator.checker import check_directory
 from shardfleet_operator.cluster import names
 from shardfleet_operator.cluster.fleets import Fleets
-from shardfleet_operator.cluster.worker import OperatorSettings
+from shardfleet_operator.cluster.settings import OperatorSettings
 from shardfleet_operator.kube import (
     CONFIG_MAPS,
     EVENTS,

@@ -1,0 +1,21 @@
+"""What all fleets of an operator share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSettings:
+    """As the operator was started.
+
+    Attributes:
+        image: of shards whose spec names none; '' where the operator does not know its own.
+        redis_url: the Redis of fleets whose spec names none; '' for none. May hold a password.
+        environ: for the handoff delay.
+    """
+
+    image: str = ""
+    redis_url: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)

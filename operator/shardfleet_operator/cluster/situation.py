@@ -1,0 +1,91 @@
+"""What is known of one fleet at this moment: written by those who look and act, read by who makes the status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.core.requests import Observed
+from shardfleet_shard.errors import ShardfleetError, SpecError, StoreRefused, StoreUnavailable
+
+from ..kube import ApiError
+from .conditions import Problem
+from .figures import FleetFigures
+from .pods import FleetPods
+from .redis_link import NoRedis
+from .spec import FleetSpec
+
+
+@dataclass(slots=True)
+class Situation:
+    """Of one fleet.
+
+    Attributes:
+        body: the ShardFleet object as it is.
+        spec: as it was read last; a spec that cannot be read leaves the former one here.
+        observed: what Redis said at the last look; None where it did not answer.
+        layout: the last one that was seen.
+        problems: what the last look met, worst first.
+        changing: what is being changed, such as 'rolling out'; '' where nothing is.
+    """
+
+    body: Mapping[str, Any]
+    pods: FleetPods = field(default_factory=FleetPods)
+    figures: FleetFigures = field(default_factory=FleetFigures)
+    spec: FleetSpec | None = None
+    observed: Observed | None = None
+    layout: Layout | None = None
+    problems: list[Problem] = field(default_factory=list)
+    changing: str = ""
+
+    @property
+    def namespace(self) -> str:
+        return str(self.body["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.body["metadata"]["uid"])
+
+    @property
+    def generation(self) -> int:
+        return int(self.body["metadata"].get("generation", 0))
+
+    @property
+    def deleting(self) -> bool:
+        return "deletionTimestamp" in self.body["metadata"]
+
+    @property
+    def cells(self) -> int:
+        return len(self.layout.cells) if self.layout is not None else 0
+
+    @property
+    def claimed(self) -> int:
+        """How many cells a living shard has claimed."""
+        if self.observed is None or self.layout is None:
+            return 0
+        living = {member.shard for member in self.observed.members if member.living}
+        claims = self.observed.claims
+        return sum(path in claims and claims[path][0] in living for path in self.layout.by_path)
+
+
+def problem_of(error: ShardfleetError) -> Problem:
+    """What stopped a look, for the conditions."""
+    match error:
+        case StoreRefused():
+            return Problem(reason="RedisRefused", message=str(error))
+        case StoreUnavailable():
+            return Problem(reason="RedisUnavailable", message=str(error))
+        case NoRedis():
+            return Problem(reason="NoRedis", message=str(error))
+        case ApiError():
+            return Problem(reason="ApiUnavailable" if error.retryable else "ApiRefused", message=str(error))
+        case SpecError():
+            return Problem(reason="InvalidSpec", message=str(error))
+        case _:
+            return Problem(reason="Error", message=f"{error.code}: {error}")

@@ -11,8 +11,9 @@ no cell is given to a shard that does not live; a running shard that stays keeps
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shardfleet_shard.core.columns import F64
 from shardfleet_shard.core.layout import Layout
@@ -68,7 +69,7 @@ def plan_elastic(desired: Desired, observed: Observed, around: Surroundings, now
         return plan(desired, observed, now_us)
     view = _View.of(desired, observed, around, layout)
     change = view.next_layout()
-    keep = set(layout.shards) | set(view.newcomers) | view.owners
+    keep = set(view.here) | set(view.newcomers) | view.owners
     actions: list[Action] = [WriteLayout(layout=change)] if change is not None else []
     if change is not None:
         keep |= set(change.shards)
@@ -96,9 +97,9 @@ def is_changing(desired: Desired, observed: Observed, around: Surroundings) -> b
     return observed.layout is not None and _View.of(desired, observed, around, observed.layout).is_changing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _View:
-    """The observation, sorted out."""
+    """The observation, sorted out; each answer is worked out once, for with a thousand shards every look counts."""
 
     desired: Desired
     around: Surroundings
@@ -113,10 +114,15 @@ class _View:
 
     # --- who is who --------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
+    def here(self) -> frozenset[str]:
+        """Shards with a cell."""
+        return frozenset(cell.shard for cell in self.layout.cells)
+
+    @cached_property
     def owners(self) -> set[str]:
         """Shards without a cell that may still own entities. Of one that nothing is known of, a running process may."""
-        known, here = self.around.owned, set(self.layout.shards)
+        known = self.around.owned
         owning = {shard for shard, count in known.items() if count > 0}
         unknown = {
             shard
@@ -124,52 +130,55 @@ class _View:
             if shard not in known and process.state is not ProcessState.ENDED and shard in self.living
         }
         claiming = set(self.around.claims.values())
-        mine = {s for s in owning | unknown | claiming if ordinal_of(s, self.desired.name) is not None}
-        return mine - here
+        strangers = (owning | unknown | claiming) - self.here
+        return {shard for shard in strangers if ordinal_of(shard, self.desired.name) is not None}
 
     def _is_leaving(self, shard: str) -> bool:
         process = self.processes.get(shard)
         return shard in self.around.leaving or (process is not None and process.state is ProcessState.STOPPING)
 
-    def _to_replace(self) -> list[str]:
+    @cached_property
+    def _to_replace(self) -> Sequence[str]:
         """Shards with a cell that are to hand it to a newcomer, the urgent ones first."""
-        by_ordinal = sorted(self.layout.shards, key=self._ordinal)
-        leaving = [shard for shard in by_ordinal if self._is_leaving(shard)]
-        outdated = [shard for shard in by_ordinal if shard in self.around.outdated and shard not in leaving]
+        to_go = sorted((s for s in self.here if self._is_leaving(s) or s in self.around.outdated), key=self._ordinal)
+        leaving = [shard for shard in to_go if self._is_leaving(shard)]
+        outdated = [shard for shard in to_go if not self._is_leaving(shard)]
         # One that does not run is made anew in its place.
         running = [shard for shard in outdated if shard in self.living]
         return leaving + running[: max(0, self.around.max_surge - self._beyond)]
 
-    @property
+    @cached_property
     def _beyond(self) -> int:
         """Pods beyond the layout that are on their way out: they count as surge until they have gone."""
         return sum(
             process.state is not ProcessState.ENDED
-            and shard not in self.layout.shards
+            and shard not in self.here
             and (shard in self.around.outdated or self._is_leaving(shard))
             for shard, process in self.processes.items()
         )
 
     @property
     def _surplus(self) -> int:
-        return len(self.layout.shards) - self.desired.replicas
+        return len(self.here) - self.desired.replicas
 
-    @property
+    @cached_property
     def is_changing(self) -> bool:
         draining = any(
-            process.state is not ProcessState.ENDED and shard not in self.layout.shards
+            process.state is not ProcessState.ENDED and shard not in self.here
             for shard, process in self.processes.items()
         )
-        return self._surplus != 0 or bool(self._to_replace()) or bool(self.owners) or draining
+        return self._surplus != 0 or bool(self._to_replace) or bool(self.owners) or draining
 
-    @property
-    def newcomers(self) -> list[str]:
+    @cached_property
+    def newcomers(self) -> Sequence[str]:
         """Shards that run, or are to run, so that they can be given a cell; lowest free ordinals first."""
         # Fewer shards: who leaves goes with the cell that is given up, as far as there are any.
-        wanted = max(0, len(self._to_replace()) - max(0, self._surplus)) + max(0, -self._surplus)
+        wanted = max(0, len(self._to_replace) - max(0, self._surplus)) + max(0, -self._surplus)
         # One that still drains is as good as a new one.
-        names = [shard for shard in sorted(self.processes, key=self._ordinal) if self._can_take(shard)][:wanted]
-        taken = set(self.layout.shards) | self.owners | set(names)
+        if not wanted:
+            return []
+        names = sorted((shard for shard in self.processes if self._can_take(shard)), key=self._ordinal)[:wanted]
+        taken = self.here | self.owners | set(names)
         ordinal = 0
         while len(names) < wanted:
             name = shard_name(self.desired.name, ordinal)
@@ -182,7 +191,7 @@ class _View:
         process = self.processes[shard]
         is_good = shard not in self.around.outdated and not self._is_leaving(shard)
         is_ours = ordinal_of(shard, self.desired.name) is not None
-        return process.state is ProcessState.RUNNING and is_good and is_ours and shard not in self.layout.shards
+        return process.state is ProcessState.RUNNING and shard not in self.here and is_good and is_ours
 
     def _is_going(self, shard: str) -> bool:
         """Its process is on its way out, or of an older spec: not a place for a newcomer yet."""
@@ -202,7 +211,7 @@ class _View:
         candidates = [shard for shard in self.newcomers if shard in self.living]
         if self._surplus > 0 and (merged := self._merged()) is not None:
             return merged
-        for shard in self._to_replace():
+        for shard in self._to_replace:
             if candidates:
                 cell = self.layout.cells_of(shard)[0]
                 return reassign(self.layout, cell.path, candidates[0])
@@ -228,12 +237,12 @@ class _View:
         if path is None:
             return None
         sides = [self.layout.by_path[path + side].shard for side in "01"]
-        owned, leaving = self.around.owned, set(self._to_replace())
+        owned, leaving = self.around.owned, set(self._to_replace)
         keep = max(sides, key=lambda s: (s in self.living, s not in leaving, owned.get(s, 0), -self._ordinal(s)))
         return merge(self.layout, path, keep=keep) if keep in self.living else None
 
     def _loads_without_leaving(self) -> Mapping[str, CellLoad]:
         """Cells of shards that leave weigh nothing, so that they are joined first."""
-        leaving = set(self._to_replace())
+        leaving = set(self._to_replace)
         gone = {cell.path for cell in self.layout.cells if cell.shard in leaving}
         return {path: load for path, load in self.around.loads.items() if path not in gone}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -335,3 +336,30 @@ def test_nothing_is_known_of_a_shard_so_it_is_not_ended() -> None:
     observed, around = one.observe()
     blind: Any = replace(around, owned={}, claims=one.claims)
     assert not [a for a in plan_elastic(one.desired, observed, blind, one.now_us) if isinstance(a, StopShard)]
+
+
+def test_a_fleet_of_a_thousand_is_planned_at_once() -> None:
+    """Some 10 ms of CPU time; looking at all shards again for each shard took seconds."""
+    desired = Desired(config=FleetConfig(name="arena", replicas=1000), gives_up=False)
+    layout = first_layout(desired.config)
+    processes = tuple(
+        Process(shard=f"arena-{ordinal}", ordinal=ordinal, state=RUNNING, epoch=NOW, started_us=NOW)
+        for ordinal in range(1000)
+    )
+    members = tuple(
+        Member(shard=one.shard, ordinal=one.ordinal, epoch=NOW, address="198.18.0.1:7000", living=True)
+        for one in processes
+    )
+    observed = Observed(layout=layout, processes=processes, members=members)
+    around = Surroundings(
+        outdated=frozenset(one.shard for one in processes),
+        claims={cell.path: cell.shard for cell in layout.cells},
+        owned={one.shard: 2 for one in processes},
+        loads={cell.path: CellLoad(entities=2, tick_us=100.0) for cell in layout.cells},
+    )
+    started_s = time.process_time()
+    actions = plan_elastic(desired, observed, around, NOW)
+    assert time.process_time() - started_s < 0.5
+    assert [action for action in actions if isinstance(action, StartShard)] == [
+        StartShard(shard="arena-1000", ordinal=1000)
+    ]

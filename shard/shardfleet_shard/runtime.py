@@ -141,10 +141,6 @@ class ServerAuthorityRuntime:
         self.context.lease_held = lambda: self.membership.lease.held(self.context.clock.boottime_us())
         self.election = OwnershipElection(shard, config.election_interval_us)
         self.stream = EntityStream(self.context, self.election)
-        self.mailbox = TransferMailbox(self.context)
-        self.journal_reader = JournalReader(self.context, self.mailbox, self.stream)
-        self.despawns = Despawns(self.context)
-        self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
         self.planner = BorderHandoffPlanner(
             shard,
             grid,
@@ -152,6 +148,10 @@ class ServerAuthorityRuntime:
                 handoff_delay_us=config.handoff_delay_us, border_margin=config.border_margin, guard_us=config.guard_us
             ),
         )
+        self.mailbox = TransferMailbox(self.context, self.planner.delay)
+        self.journal_reader = JournalReader(self.context, self.mailbox, self.stream)
+        self.despawns = Despawns(self.context)
+        self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
         self.telemetry = TelemetryPublisher(self.context)
         self.state = RuntimeState.STARTING
         self.exit_code = EXIT_RESIGNED
@@ -307,6 +307,7 @@ class ServerAuthorityRuntime:
         context.stats.passing = int(np.count_nonzero(context.tracker.states == PASSING))
         context.stats.frozen = context.tracker.frozen_count
         context.stats.transfers_open = self.mailbox.open_count
+        context.stats.handoff_delay_us = self.planner.delay.at(context.clock.now_unix_us())
         if self.farewell.resting_tick == tick or self.telemetry.due(context.clock.now_unix_us()):
             self.telemetry.publish(tick)
 

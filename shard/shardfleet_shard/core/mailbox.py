@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from .columns import Columns
 from .context import Context
 from .frames import Answer, Final, Offer
+from .handoff_delay import HandoffDelay
 from .incoming import IncomingTransfers
 from .outgoing import OutgoingTransfers
 from .planner import PlannedTransfer
@@ -17,8 +18,8 @@ from .transfer import TransferId
 class TransferMailbox:
     """Both sides' pending transfers behind one door; the state machines are in outgoing.py and incoming.py."""
 
-    def __init__(self, context: Context) -> None:
-        self.outgoing = OutgoingTransfers(context)
+    def __init__(self, context: Context, delay: HandoffDelay) -> None:
+        self.outgoing = OutgoingTransfers(context, delay)
         self.incoming = IncomingTransfers(context, self.outgoing)
         self._context = context
 

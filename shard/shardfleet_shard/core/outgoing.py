@@ -6,6 +6,7 @@ import numpy as np
 
 from .context import Context
 from .frames import Answer, Final, Offer
+from .handoff_delay import HandoffDelay
 from .planner import PlannedTransfer
 from .requests import Begin, Cancel, Done, EntryKind, Outcome, Released
 from .transfer import OUTGOING, Outgoing, OutgoingAction, OutgoingInput, OutgoingState, TransferId
@@ -26,10 +27,11 @@ _FREEZING = (OutgoingAction.FREEZE, OutgoingAction.FREEZE_AND_CANCEL)
 class OutgoingTransfers:
     """All open outgoing transfers of this epoch, by sequence."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, delay: HandoffDelay) -> None:
         self.context = context
         self.open: dict[int, Outgoing] = {}
         self._began_us: dict[int, int] = {}
+        self._delay = delay
         self._sequence = 0
         self._leaving: list[Outgoing] = []
         self._several = False
@@ -188,8 +190,8 @@ class OutgoingTransfers:
             outgoing.next_try_us = NOT_SCHEDULED  # nothing is left to be asked
         if outgoing.state is OutgoingState.ACCEPTED and before is not OutgoingState.ACCEPTED:
             outgoing.next_try_us = NOT_SCHEDULED
-        if event is OutgoingInput.LEARN_ACCEPTED and before is not outgoing.state and sequence in self._began_us:
-            self.context.stats.transfer_us.add(self.context.clock.now_unix_us() - self._began_us.pop(sequence))
+        if event in _ANSWERS and before is not outgoing.state and sequence in self._began_us:
+            self._learn_latency(self._began_us.pop(sequence), event, was_late=before in _PAST_THE_DEADLINE)
         if action in _RESUMING:
             self._resume(outgoing, was_frozen=before is OutgoingState.FROZEN)
         if action in _FREEZING:
@@ -204,6 +206,14 @@ class OutgoingTransfers:
         if outgoing.state in (OutgoingState.KEPT, OutgoingState.GONE):
             del self.open[sequence]
             self._began_us.pop(sequence, None)
+
+    def _learn_latency(self, began_us: int, event: OutgoingInput, *, was_late: bool) -> None:
+        stats, now_us = self.context.stats, self.context.clock.now_unix_us()
+        if event is OutgoingInput.LEARN_ACCEPTED:
+            stats.transfer_us.add(now_us - began_us)
+        if was_late:
+            stats.late_answers += 1
+            self._delay.learn_late(now_us - began_us, now_us)
 
     def _request(self, outgoing: Outgoing, kind: type[Cancel] | type[Released]) -> None:
         context = self.context
@@ -243,5 +253,7 @@ class OutgoingTransfers:
             self._request(outgoing, Released)
 
 
+_ANSWERS = (OutgoingInput.LEARN_ACCEPTED, OutgoingInput.LEARN_KEPT, OutgoingInput.LEARN_REFUSED)
+_PAST_THE_DEADLINE = (OutgoingState.CANCELING, OutgoingState.FROZEN)
 _WITHOUT_FINAL = (OutgoingState.FROZEN, OutgoingState.RELEASED, OutgoingState.WITHDRAWN)
 """Frozen: the last tick was an earlier one, and nobody noted its columns or its time."""

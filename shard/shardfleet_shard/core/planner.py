@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .authority import EntityAuthorityTracker
+from .handoff_delay import HandoffDelay
 from .layout import Layout
 from .manifest import AUTHORITATIVE
 from .ticks import TickGrid
@@ -43,7 +44,7 @@ class BorderHandoffPlanner:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Options:
-        """``handoff_delay_us``: more is more margin for jitter, less is a faster switch.
+        """``handoff_delay_us``: the least; more is more margin for jitter, less is a faster switch.
 
         ``border_margin``: world units beyond the border before a row is handed over, so that one that dances on
         it does not change hands each tick.
@@ -57,10 +58,11 @@ class BorderHandoffPlanner:
         self.shard = shard
         self.grid = grid
         self.options = options
+        self.delay = HandoffDelay(options.handoff_delay_us, options.guard_us)
 
     def switch(self, now_us: int) -> tuple[int, int]:
         """(transferTimeUs, switch tick) for a transfer that begins now."""
-        transfer_time_us = now_us + self.options.handoff_delay_us
+        transfer_time_us = now_us + self.delay.at(now_us)
         return transfer_time_us, self.grid.switch_tick(transfer_time_us)
 
     def plan(

@@ -29,6 +29,10 @@ class ShardStats:
     passing: int = 0
     frozen: int = 0
     transfers_open: int = 0
+    handoff_delay_us: int = 0
+    """From the plan to the switch, as it is now: the fleet's own, or longer after late answers."""
+    late_answers: int = 0
+    """Transfers whose answer came after their deadline."""
     final_state_used: int = 0
     fast_forwarded: int = 0
     continuity_checked: int = 0

@@ -65,6 +65,7 @@ verify: install ## regenerate, fail where that changes a tracked file, then all 
 	$(BIN)/python -m shardfleet_operator.cli.reference
 	$(BIN)/python -m shardfleet_operator.resource.reference docs/reference/resource.md
 	cp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
+	$(BIN)/python -m shardfleet_shard.store.acl > charts/shardfleet/files/redis-acl.txt
 	git diff --exit-code --stat -- proto docs/reference charts
 	$(MAKE) test
 

@@ -18,10 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from shardfleet_shard.store.acl import acl_rule
+
 ServerKind = Literal["valkey", "redis"]
 SERVER_KINDS: tuple[ServerKind, ...] = ("valkey", "redis")
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 10.0
+LIMITED = "fleet:of-the-tests"
+"""User and password of the user that may do no more than ``acl_rule`` says."""
 
 
 def find_server(kind: ServerKind) -> Path | None:
@@ -54,10 +58,17 @@ class RedisServer:
         tcp: listen on a free loopback port instead of a unix socket.
         password: set as ``requirepass`` and carried by ``url``.
         options: further command line options; later ones win, e.g. ``["--appendonly", "no"]``.
+        also_allowed: commands that tests themselves send as the limited user.
     """
 
     def __init__(
-        self, kind: ServerKind = "valkey", *, tcp: bool = False, password: str = "", options: Sequence[str] = ()
+        self,
+        kind: ServerKind = "valkey",
+        *,
+        tcp: bool = False,
+        password: str = "",
+        options: Sequence[str] = (),
+        also_allowed: Sequence[str] = (),
     ) -> None:
         self.kind = kind
         self.folder = Path(tempfile.mkdtemp(prefix="sf-redis-"))
@@ -65,6 +76,7 @@ class RedisServer:
         self.socket_path = self.folder / "redis.sock"
         self.password = password
         self.options = list(options)
+        self.also_allowed = also_allowed
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,6 +86,11 @@ class RedisServer:
             return f"redis://{secret}127.0.0.1:{self.port}/0"
         query = f"?password={self.password}" if self.password else ""
         return f"unix://{self.socket_path}{query}"
+
+    @property
+    def limited_url(self) -> str:
+        """As whom a fleet should connect; ``url`` may do everything."""
+        return f"redis://{LIMITED}@127.0.0.1:{self.port}/0" if self.port else f"unix://{LIMITED}@{self.socket_path}"
 
     @property
     def log(self) -> str:
@@ -90,6 +107,9 @@ class RedisServer:
             arguments += ["--unixsocket", str(self.socket_path), "--unixsocketperm", "700"]
         if self.password:
             arguments += ["--requirepass", self.password]
+        name, _, password = LIMITED.partition(":")
+        arguments += ["--user", name, "on", f">{password}", *acl_rule().split()]
+        arguments += [f"+{command}" for command in self.also_allowed]
         arguments += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]
         arguments += ["--logfile", str(self.folder / "server.log"), *self.options]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -150,8 +170,13 @@ class RedisServer:
 
 @contextmanager
 def redis_server(
-    kind: ServerKind = "valkey", *, tcp: bool = False, password: str = "", options: Sequence[str] = ()
+    kind: ServerKind = "valkey",
+    *,
+    tcp: bool = False,
+    password: str = "",
+    options: Sequence[str] = (),
+    also_allowed: Sequence[str] = (),
 ) -> Iterator[RedisServer]:
     """``with redis_server() as server: ... server.url``"""
-    with RedisServer(kind, tcp=tcp, password=password, options=options) as server:
+    with RedisServer(kind, tcp=tcp, password=password, options=options, also_allowed=also_allowed) as server:
         yield server

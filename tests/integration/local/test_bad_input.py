@@ -91,12 +91,12 @@ def test_a_redis_that_refuses_or_cannot_serve(place: Place) -> None:
         assert "wrong" not in done.stderr.replace("WRONGPASS", "")
     options = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]
     with redis_server(tcp=True, options=options) as server:
-        refused(place.up("--redis", server.url), "maxmemory-policy", "allkeys-lru", "noeviction")
+        refused(place.up("--redis", server.limited_url), "maxmemory-policy", "allkeys-lru", "noeviction")
     port = free_port()
     refused(place.up("--redis", f"redis://127.0.0.1:{port}"), f"127.0.0.1:{port}")
     place.write(name="elsewhere")
     with redis_server(tcp=True) as server:  # none of these has made the folder its own
-        done = place.up("--redis", server.url, "--report", "json")
+        done = place.up("--redis", server.limited_url, "--report", "json")
         assert json.loads(done.stdout)["entities"]["owned"] == 10
 
 
@@ -107,10 +107,10 @@ def test_a_refused_redis_costs_neither_the_old_world_nor_its_report(fresh: Place
     refused(fresh.up("--fresh", "--redis", nobody), nobody.removeprefix("redis://"))
     refused(fresh.up("--redis", nobody), "lives in another Redis")
     with redis_server(tcp=True) as server:
-        elsewhere = ("local", "up", "-f", "fleet.yaml", "--duration", "0.5", "--redis", server.url, "--data")
+        elsewhere = ("local", "up", "-f", "fleet.yaml", "--duration", "0.5", "--redis", server.limited_url, "--data")
         assert fresh.run(*elsewhere, "other").returncode in (0, 1)
         refused(fresh.run(*elsewhere, "third"), "not this data folder's")
-        refused(fresh.up("--redis", server.url), "lives in another Redis")
+        refused(fresh.up("--redis", server.limited_url), "lives in another Redis")
     fresh.write(spec="  handoff: {delay: 1h}\n")
     refused(fresh.up(), "spec.handoff.delay")
     fresh.write("orbit")
@@ -123,10 +123,10 @@ def test_a_refused_redis_costs_neither_the_old_world_nor_its_report(fresh: Place
     fresh.run("local", "up", "-f", "fleet.yaml", "--data", "data", "--duration", "0.5", "--report", "json")
     assert json.loads((fresh.folder / "data" / "report.json").read_text())["entities"]["expected"] == 10
     with redis_server(tcp=True) as server:  # one that serves takes the old world's place
-        fresh.up("--fresh", "--redis", server.url)
+        fresh.up("--fresh", "--redis", server.limited_url)
         assert not (fresh.folder / "data" / "redis" / "appendonlydir").exists()
-        assert json.loads((fresh.folder / "data" / "shardfleet.json").read_text())["redis"] == server.url
-        assert fresh.up("--redis", server.url).returncode in (0, 1)
+        assert json.loads((fresh.folder / "data" / "shardfleet.json").read_text())["redis"] == server.limited_url
+        assert fresh.up("--redis", server.limited_url).returncode in (0, 1)
 
 
 def test_a_taken_port(place: Place) -> None:
@@ -138,7 +138,7 @@ def test_a_taken_port(place: Place) -> None:
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         arguments = ["--shard", "ward-0", "--ordinal", "0", "--config", str(config), "--listen", address]
-        done = place.run("shard", *arguments, SHARDFLEET_REDIS_URL=server.url)
+        done = place.run("shard", *arguments, SHARDFLEET_REDIS_URL=server.limited_url)
     refused(done, f"--listen {address}", "taken")
 
 

@@ -220,25 +220,27 @@ async def test_a_redis_that_was_killed_comes_back_and_the_shards_with_it(make: M
 
 async def test_a_redis_of_ones_own_and_its_world_in_another_folder(make: Make, data: Path) -> None:
     with redis_server(options=["--appendfsync", "everysec"]) as server:
-        supervisor = make(redis_url=server.url, duration_s=0.2)
+        supervisor = make(redis_url=server.limited_url, duration_s=0.2)
         assert (await supervisor.run()).faults == ()
         assert any("RedisNotDurable" in line for line in _screen(supervisor).said)
         elsewhere = DataFolder(data.with_name("other"))
         for _ in range(2):  # having asked once makes it no more its own
             with pytest.raises(DataFolderError, match="a world of fleet 'arena' that is not this data folder's"):
-                await make(redis_url=server.url, folder=elsewhere, duration_s=0.2).run()
+                await make(redis_url=server.limited_url, folder=elsewhere, duration_s=0.2).run()
         elsewhere = DataFolder(data.with_name("third"))
-        assert (await make(redis_url=server.url, folder=elsewhere, fresh=True, duration_s=0.2).run()).faults == ()
-        assert (await make(redis_url=server.url, duration_s=0.2).run()).faults == ()
+        assert (
+            await make(redis_url=server.limited_url, folder=elsewhere, fresh=True, duration_s=0.2).run()
+        ).faults == ()
+        assert (await make(redis_url=server.limited_url, duration_s=0.2).run()).faults == ()
 
 
 async def test_settings_that_are_not_the_worlds_are_refused_and_forgotten(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with redis_server() as server:
-        first = make(redis_url=server.url, duration_s=0.2)
+        first = make(redis_url=server.limited_url, duration_s=0.2)
         assert (await first.run()).faults == ()
-        replicas = make(redis_url=server.url, config=dataclasses.replace(first.config, replicas=3))
+        replicas = make(redis_url=server.limited_url, config=dataclasses.replace(first.config, replicas=3))
         with pytest.raises(DataFolderError, match=r"spec\.replicas: 3, but the stored world has 2"):
             await replicas.run()
         monkeypatch.setattr(folder_module, "_IMMUTABLE", {})  # what shardfleet.json says is not asked
@@ -249,16 +251,18 @@ async def test_settings_that_are_not_the_worlds_are_refused_and_forgotten(
         ):
             config = dataclasses.replace(first.config, **change)  # type: ignore[arg-type]
             with pytest.raises(DataFolderError, match=words):
-                await make(redis_url=server.url, config=config).run()
-        assert (await make(redis_url=server.url, duration_s=0.2).run()).faults == ()
+                await make(redis_url=server.limited_url, config=config).run()
+        assert (await make(redis_url=server.limited_url, duration_s=0.2).run()).faults == ()
 
 
 async def test_a_fleet_that_runs_elsewhere_on_the_same_redis_is_left_alone(make: Make, data: Path) -> None:
     quick = FleetConfig(name="arena", replicas=2, seed_entities=0, lease_us=400_000)
     with redis_server() as server:
-        first = make(redis_url=server.url, config=quick)
+        first = make(redis_url=server.limited_url, config=quick)
         async with _running(first) as task:
-            other = make(redis_url=server.url, config=quick, folder=DataFolder(data.with_name("other")), fresh=True)
+            other = make(
+                redis_url=server.limited_url, config=quick, folder=DataFolder(data.with_name("other")), fresh=True
+            )
             with pytest.raises(UsageError, match=r"arena-\d of fleet 'arena' runs already on Redis"):
                 await other.run()
             first.interrupt()
@@ -270,6 +274,6 @@ async def test_a_redis_that_cannot_serve_is_refused_by_name(make: Make) -> None:
         redis_server(options=["--maxmemory-policy", "allkeys-lru"]) as server,
         pytest.raises(UsageError, match="maxmemory-policy allkeys-lru"),
     ):
-        await make(redis_url=server.url).run()
+        await make(redis_url=server.limited_url).run()
     with pytest.raises(StoreError, match="no answer from Redis at"):
-        await make(redis_url=server.url, fresh=True).run()
+        await make(redis_url=server.limited_url, fresh=True).run()

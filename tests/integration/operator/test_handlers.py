@@ -75,7 +75,7 @@ async def operator(kmock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.setattr("getpass.getuser", nobody)
     with RedisServer(tcp=True) as server:
-        settings = OperatorSettings(image="shardfleet:test", redis_url=server.url)
+        settings = OperatorSettings(image="shardfleet:test", redis_url=server.limited_url)
         operator = Operator(OperatorOptions(settings=settings), CLOCK)
         running = asyncio.create_task(operator.run())
         try:

@@ -48,7 +48,7 @@ class Bench:
 
     def operator(self) -> Fleets:
         """Begins a (new) operator: it sees everything that is there, then what changes."""
-        settings = OperatorSettings(image="shardfleet:test", redis_url=self.server.url)
+        settings = OperatorSettings(image="shardfleet:test", redis_url=self.server.limited_url)
         fleets = Fleets(self.cluster, CLOCK, settings, on_failure=self.failures.append)
         self.cluster.listeners = [lambda event, body: take(fleets, event, body)]
         for body in sorted(self.cluster.objects.values(), key=lambda body: body["kind"] == SHARD_FLEETS.kind):
@@ -91,7 +91,7 @@ class Bench:
         return f"in vain: {status} {pods}"
 
     def store(self, name: str = "arena", namespace: str = "play") -> RedisStore:
-        return RedisStore(self.server.url, f"{namespace}.{name}")
+        return RedisStore(self.server.limited_url, f"{namespace}.{name}")
 
 
 def take(fleets: Fleets, event: str, body: KubeObject) -> None:

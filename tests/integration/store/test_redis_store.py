@@ -31,7 +31,7 @@ SECRET = "very-secret-word"
 
 
 async def refusal_of(server: RedisServer) -> str:
-    store = RedisStore(server.url, "refused")
+    store = RedisStore(server.limited_url, "refused")
     with pytest.raises(StoreRefused) as refused:
         await store.connect()
     await store.close()
@@ -69,7 +69,7 @@ async def test_a_replica_is_refused_by_name() -> None:
 
 async def test_without_an_append_only_file_it_is_not_durable() -> None:
     with redis_server(options=["--appendonly", "no"]) as server:
-        store = RedisStore(server.url, "forgetful")
+        store = RedisStore(server.limited_url, "forgetful")
         await store.connect()
         assert not store.durable
         await store.close()
@@ -187,7 +187,7 @@ async def test_a_broken_key_is_an_error_not_a_silence(store: RedisStore) -> None
 
 
 async def test_no_answer_is_none_and_the_connection_is_not_used_again(server: RedisServer) -> None:
-    store = RedisStore(server.url, "slow", timeout_s=0.15)
+    store = RedisStore(server.limited_url, "slow", timeout_s=0.15)
     await store.connect()
     await store.join()
     await store.call([("CLIENT", "PAUSE", 400, "WRITE")])
@@ -217,7 +217,7 @@ async def test_a_call_that_is_canceled_leaves_nothing_behind(store: RedisStore) 
 
 async def test_memory_exhausted_is_no_answer() -> None:
     with redis_server(options=["--maxmemory", "1"]) as server:
-        store = RedisStore(server.url, "full")
+        store = RedisStore(server.limited_url, "full")
         await store.connect()
         assert await store.execute([Join()]) == [None]
         assert "OOM" in store.last_error or "memory" in store.last_error
@@ -234,7 +234,7 @@ async def test_a_restart_keeps_everything_and_refuses_everyone_until_reopened(ki
     if missing_reason(kind):
         pytest.skip(missing_reason(kind))
     with redis_server(kind) as server:
-        store = RedisStore(server.url, "restarted", timeout_s=10.0)
+        store = RedisStore(server.limited_url, "restarted", timeout_s=10.0)
         await store.connect()
         first = await store.join()
         fleet = await Fleet.start(store)

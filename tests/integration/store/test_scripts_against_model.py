@@ -146,7 +146,7 @@ Resign ok|Resign refused busy|Elect somebody|Elect nobody|LinkLease ok|LinkLease
 async def test_scripts_and_model_agree(server: RedisServer) -> None:
     seen: Counter[str] = Counter()
     for seed in SEEDS:
-        store = RedisStore(server.url, f"interleaving-{seed}", timeout_s=10.0)
+        store = RedisStore(server.limited_url, f"interleaving-{seed}", timeout_s=10.0)
         await store.connect()
         await store.join()
         seen += await compare(store, seed)

@@ -95,7 +95,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
+    with redis_server(also_allowed=["xrevrange"]) as running:
         yield running
 
 
@@ -109,8 +109,10 @@ async def fleet(server: RedisServer) -> AsyncIterator[Fleet]:
             addresses.append(await grpc_server.bind())
             await grpc_server.start(links=NoLinks(), api=shard)
             stack.push_async_callback(grpc_server.stop, grace_s=0.05)
-        made = await stack.enter_async_context(world(server.url, f"asked-{next(_numbers)}", addresses=addresses))
-        yield Fleet(made, shards, server.url)
+        made = await stack.enter_async_context(
+            world(server.limited_url, f"asked-{next(_numbers)}", addresses=addresses)
+        )
+        yield Fleet(made, shards, server.limited_url)
 
 
 class NoLinks:
@@ -279,7 +281,7 @@ async def test_watch_ends_in_order_at_ctrl_c(fleet: Fleet) -> None:
 @pytest.mark.parametrize("command", [("transfers",), ("entity", "1"), ("spawn", "--position", "1,2"), ("despawn", "1"),
                                      ("watch",)], ids=lambda command: command[0])  # fmt: skip
 async def test_a_fleet_that_is_not_there(server: RedisServer, fleet: Fleet, command: tuple[str, ...]) -> None:
-    code, output, errors = await fleet.run(*command, elsewhere=("--redis", server.url, "--fleet", "nosuch"))
+    code, output, errors = await fleet.run(*command, elsewhere=("--redis", server.limited_url, "--fleet", "nosuch"))
     assert (code, output) == (2, "")
     assert errors.startswith("shardfleet: error: no fleet 'nosuch' in Redis at ") and errors.count("\n") == 1
     assert await fleet.world.store.call([("EXISTS", "sf:nosuch:meta")]) == [0]  # asking has made nothing

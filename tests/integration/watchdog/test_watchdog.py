@@ -34,13 +34,13 @@ class FakeClock:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
+    with redis_server(also_allowed=["xrevrange"]) as running:
         yield running
 
 
 @pytest.fixture
 async def fleet(server: RedisServer) -> AsyncIterator[World]:
-    async with world(server.url, f"watched-{next(_numbers)}") as made:
+    async with world(server.limited_url, f"watched-{next(_numbers)}") as made:
         yield made
 
 
@@ -153,10 +153,10 @@ async def test_census_finds_what_is_lost_and_what_is_there_twice(fleet: World, c
 
 
 async def test_redis_away_and_back(caplog: pytest.LogCaptureFixture) -> None:
-    with redis_server() as server:
-        async with world(server.url, "outage") as fleet:
+    with redis_server(also_allowed=["xrevrange"]) as server:
+        async with world(server.limited_url, "outage") as fleet:
             transfer = await fleet.begin({1: 2}, 1_000)
-            impatient = RedisStore(server.url, "outage", timeout_s=0.5)
+            impatient = RedisStore(server.limited_url, "outage", timeout_s=0.5)
             watchdog = Watchdog(StoreReader(impatient), SystemClock(), interval_us=10_000, census_interval_us=15_000)
             caplog.set_level(logging.INFO, "shardfleet_operator")
             server.stop()

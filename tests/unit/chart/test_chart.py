@@ -72,7 +72,7 @@ _KINDS: dict[str, Kind] = {
 }
 # Calls whose kind is in the object: by the file that they are in.
 _APPLIED = {
-    "worker.py": [kind for kind in CHILDREN if kind is not PODS],
+    "reconciler.py": [kind for kind in CHILDREN if kind is not PODS],
     "kubernetes.py": [PODS],
     "secrets.py": [SECRETS],
 }

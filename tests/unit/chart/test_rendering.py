@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from shardfleet_operator.cli.forward import INSPECTION_PORT, OPERATOR_SELECTOR
 from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
 from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.store.acl import acl_rule
 
 from .api_server import ApiServer
 from .helm import CHART, NAMESPACE, ROOT, Object, helm, needs_helm, of_kind, options, pods, render, template
@@ -224,9 +226,11 @@ def test_redis() -> None:
     data = decoded(of_kind(found, "Secret")["shardfleet-redis"])
     password = data["password"]
     assert len(password) == 32 and password.isalnum()
-    assert data["url"] == f"redis://:{password}@shardfleet-redis.{NAMESPACE}.svc:6379/0"
+    assert data["url"] == f"redis://shardfleet:{password}@shardfleet-redis.{NAMESPACE}.svc:6379/0"
     lines = set(data["valkey.conf"].splitlines())
-    assert {f"requirepass {password}", "appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= lines
+    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction", "user default off"} <= lines
+    assert f"user shardfleet on #{hashlib.sha256(password.encode()).hexdigest()} {acl_rule()}" in lines
+    assert password not in data["valkey.conf"]
     redis = of_kind(found, "StatefulSet")["shardfleet-redis"]["spec"]
     [claim] = redis["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "data" and claim["spec"]["resources"] == {"requests": {"storage": "8Gi"}}

@@ -8,6 +8,8 @@ DURATION ?= 60
 FLEET ?= examples/orbit.yaml
 TESTS ?= tests
 E2E ?= tests/e2e
+SEEDS ?= 2000
+FROM ?= 0
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +19,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify flights bench bench-quick kind-up kind-down e2e lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights bench bench-quick kind-up kind-down e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -68,6 +70,12 @@ verify: install ## regenerate, fail where that changes a tracked file, then all 
 	$(BIN)/python -m shardfleet_shard.store.acl > charts/shardfleet/files/redis-acl.txt
 	git diff --exit-code --stat -- proto docs/reference charts
 	$(MAKE) test
+
+simulate: install ## a fleet on virtual time under faults: SEEDS=2000 runs FROM=0 on; STATE=FILE keeps totals and goes on
+	$(BIN)/python -m tests.simulation run --seeds $(SEEDS) --from $(FROM) $(if $(STATE),--state $(STATE))
+
+variants: install ## protocols that are known to be wrong: the simulation must find each within 5,000 seeds
+	$(BIN)/python -m tests.simulation variants
 
 flights: install ## a day of recorded aircraft over Switzerland through six shards
 	$(BIN)/python examples/flights/run.py

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.simulation import World
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+    from .process import Process
 
 LAST_ARRIVAL_TICK = 100
 """Well before a run's end, so that the judge need not know of entities that are just being spawned."""
@@ -49,3 +53,32 @@ class Wanderers:
             velocity[turn, axis] *= -1.0
         arrived = (entities.id > 1000) & (entities["steps"] >= 100)
         return entities.id[arrived]
+
+
+SLOW_STEP_US = 130_000
+
+
+class FragileWanderers(Wanderers):
+    """One process' plugin: it may raise, having scribbled over its rows, and it may be slow."""
+
+    def __init__(self, fleet: Fleet, process: Process) -> None:
+        config = fleet.config
+        super().__init__(
+            World(config.world_low, config.world_high, config.tick_rate, schema=fleet.schema),
+            {"speed": fleet.plan.speed},
+        )
+        self._fleet = fleet
+        self._process = process
+        self.failures = 0
+        """How often in a row it still raises."""
+        self.slow_until_us = 0
+
+    def step(self, entities: Columns, tick: int, dt: float) -> Any:
+        process = self._process
+        if self.slow_until_us > self._fleet.now_us:
+            process.clock.lag_us += process.random.randint(0, SLOW_STEP_US)
+        if self.failures and process.runtime.state == "active":
+            self.failures -= 1
+            entities.position[:] = 77.0
+            raise RuntimeError("plugin")
+        return super().step(entities, tick, dt)

@@ -21,6 +21,9 @@ U32 = NDArray[np.uint32]
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+_WORDS = {size: np.dtype(f"<u{size}") for size in (1, 2, 4, 8)}
+"""Unsigned integers by their size in bytes, to look at a column's bits with."""
+
 BUILT_IN_COLUMNS = ("id", "version", "position", "velocity")
 ALLOWED_KINDS = "iufb"  # numbers only: fixed width, no objects, no strings
 MAX_ITEM_BYTES = 8  # a longdouble has other bits on other machines, and no hash
@@ -224,8 +227,7 @@ class Columns:
             array = self.arrays[column.name]
             for part in range(max(1, column.width)):
                 values = array[:, part] if column.width else array
-                word = np.ascontiguousarray(values).view(f"<u{column.dtype.itemsize}").astype(np.uint64)
-                result ^= word
+                result ^= values.view(_WORDS[column.dtype.itemsize]).astype(np.uint64, copy=False)
                 result *= np.uint64(0xD6E8FEB86659FD93)
                 result ^= result >> np.uint64(32)
         return result

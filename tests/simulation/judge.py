@@ -1,0 +1,195 @@
+"""What the simulation's judge remembers: every tick that anyone simulated, every script that Redis executed.
+
+It knows nothing of the protocol's insides. A1, A4 and A5 are checked as ticks come in, A2, A3 and their bounds once the
+faults are over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from shardfleet_shard.core.requests import (
+    Adopted,
+    Arrive,
+    Begin,
+    Cancel,
+    Despawn,
+    Done,
+    Outcome,
+    Released,
+    Reply,
+    Request,
+    Seed,
+    Spawn,
+)
+from shardfleet_shard.core.trace_events import TraceEvent, TraceTick
+from shardfleet_shard.core.transfer import TransferId
+from shardfleet_shard.runtime import RuntimeState
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+    from .process import Process
+
+OWNED_AGAIN_US = 5_000_000
+"""A2: on one machine, after the last fault."""
+AFTER_THRESHOLD_US = 2_000_000
+"""A3: so long past the watchdog's threshold, after the last fault."""
+SEEN_US = 260_000
+"""Who was simulated so lately is simulated: five ticks, and a little for a tick that comes late."""
+YOUNG_US = 1_000_000
+"""An entity that was spawned so lately need not have been simulated yet."""
+
+
+class Judge:
+    """Per entity: tick -> (process, version, state after)."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.ticks: dict[int, dict[int, tuple[Process, int, int]]] = {}
+        self.first_us: dict[Process, int] = {}
+        self.last_us: dict[Process, int] = {}
+        """When a process simulated for the first and for the last time."""
+        self.seen_us: dict[int, int] = {}
+        """When an entity was simulated last, by anyone."""
+        self.born_us: dict[int, int] = {}
+        """Spawned and not despawned, by what Redis executed."""
+        self.despawned: set[int] = set()
+        self.open_us: dict[TransferId, int] = {}
+        """Records by when they were begun."""
+        self.adopted_from_offer: dict[tuple[int, int], range] = {}
+        """(entity, version) -> the ticks through which the target moved the offered state forward by itself."""
+        self.outcomes: Counter[str] = Counter()
+        self.owned_again_us = self.cleared_us = -1
+        """How long after the last fault A2 and A3 held."""
+
+    @property
+    def completed(self) -> int:
+        return self.outcomes["cleared"]
+
+    # --- while it runs ------------------------------------------------------------------------------------------
+
+    def simulated(self, process: Process, tick: TraceTick, at_us: int) -> None:
+        self.fleet.note("tick", process, tick.tick, tick.ids.tobytes(), tick.state_out.tobytes())
+        self.first_us.setdefault(process, at_us)
+        self.last_us[process] = at_us
+        number = tick.tick
+        rows = zip(
+            tick.ids.tolist(), tick.versions.tolist(), tick.state_in.tolist(), tick.state_out.tolist(), strict=True
+        )
+        for entity, version, state_in, state_out in rows:
+            history = self.ticks.setdefault(entity, {})
+            before = history.get(number)
+            if before is not None:
+                other, other_version, _ = before
+                repeated = other is not process and self.last_us[other] < self.first_us[process]
+                assert repeated, (
+                    f"A1: entity {entity} at tick {number}: simulated by {process.shard} (life {process.life}, "
+                    f"version {version}) and by {other.shard} (life {other.life}, version {other_version})"
+                )
+            self._check_state(process, entity, version, number, state_in)
+            history[number] = (process, version, state_out)
+            self.seen_us[entity] = at_us
+
+    def _check_state(self, process: Process, entity: int, version: int, tick: int, state_in: int) -> None:
+        """A4: the row starts from the newest state before this tick; A5: versions never fall as ticks rise."""
+        history = self.ticks[entity]
+        earlier_tick = next((t for t in range(tick - 1, tick - 400, -1) if t in history), None)
+        if earlier_tick is None:
+            return
+        other, other_version, state_out = history[earlier_tick]
+        assert version >= other_version, f"A5: entity {entity} at tick {tick}: version {version} after {other_version}"
+        assert version != other_version or process.shard == other.shard, (
+            f"A5: entity {entity} at tick {tick}: {process.shard} and {other.shard} both under version {version}"
+        )
+        if state_in != state_out:
+            # Only a target that never got the final state may differ, and only where the source left out a tick.
+            forwarded = self.adopted_from_offer.get((entity, version), range(0))
+            assert any(tick not in history for tick in forwarded), (
+                f"A4: entity {entity} at tick {tick}: {process.shard} starts version {version} from another state "
+                f"than {other.shard} ended version {other_version} with"
+            )
+
+    def event(self, process: Process, event: TraceEvent) -> None:
+        self.fleet.note(event.kind, process, event.tick, event.ids.tolist())
+        if event.kind == "despawn":
+            self.despawned.update(event.ids.tolist())
+        if event.kind == "adopt" and event.detail.get("origin") == "offer":
+            forwarded = range(event.detail["offer_tick"] + 1, event.detail["state_tick"] + 1)
+            for entity, version in zip(event.ids.tolist(), event.versions.tolist(), strict=True):
+                self.adopted_from_offer[entity, version] = forwarded
+
+    def executed(self, request: Request, reply: Reply) -> None:
+        if not isinstance(reply, Done):
+            return
+        match request:
+            case Seed() | Arrive() | Spawn():
+                for group in request.groups:
+                    self.born_us.update(dict.fromkeys(np.frombuffer(group.ids, "<u8").tolist(), self.fleet.now_us))
+            case Despawn():
+                for entity in np.frombuffer(request.ids, "<u8").tolist():
+                    self.born_us.pop(entity, None)
+            case Begin():
+                self.open_us.setdefault(request.transfer, self.fleet.now_us)
+            case Adopted() | Released() if reply.outcome is Outcome.CLEARED:
+                self.outcomes["cleared"] += request.transfer in self.open_us
+                self.open_us.pop(request.transfer, None)
+            case Cancel() if reply.outcome is Outcome.CANCELED:
+                self.outcomes["canceled"] += 1
+
+    # --- once the faults are over -------------------------------------------------------------------------------
+
+    def converged_us(self) -> int | None:
+        """The present time once A2 and A3 hold, else None. Raises ``AssertionError`` past their bounds."""
+        fleet, after_us = self.fleet, self.fleet.now_us - self.fleet.last_fault_us
+        config = fleet.config
+        if self.owned_again_us < 0:
+            if missing := self._missing():
+                bound_us = max(OWNED_AGAIN_US, config.lease_us + 2_000_000) + self._clocks_ahead_us()
+                assert after_us <= bound_us, f"A2: {missing} {after_us / 1e6:.1f} s after the last fault"
+            else:
+                self.owned_again_us = after_us
+        if self.cleared_us < 0:
+            records = fleet.redis.store.state.records
+            left = [t for t in records if self.open_us.get(t, 0) <= fleet.last_fault_us]
+            if left:
+                bound_us = config.discrepancy_threshold_us + AFTER_THRESHOLD_US
+                assert after_us <= bound_us, f"A3: left behind: {', '.join(map(str, left))}"
+            else:
+                self.cleared_us = after_us
+        return fleet.now_us if self.owned_again_us >= 0 and self.cleared_us >= 0 else None
+
+    def _missing(self) -> str:
+        """What is not as it should be: shards that do not work, cells without a shard, entities at a standstill."""
+        fleet, now_us = self.fleet, self.fleet.now_us
+        for shard in fleet.layout.shards:
+            process = fleet.processes.get(shard)
+            if process is None or process.dead or process.runtime.state is not RuntimeState.ACTIVE:
+                return f"{shard} does not work"
+        for cell in fleet.layout.cells:
+            epoch = fleet.processes[cell.shard].runtime.context.epoch
+            if fleet.redis.store.state.claims.get(cell.path) != (cell.shard, epoch):
+                return f"cell {cell.path} is not claimed by {cell.shard}"
+        still = [
+            entity
+            for entity, born_us in self.born_us.items()
+            if self.seen_us.get(entity, 0) < now_us - SEEN_US and born_us < now_us - YOUNG_US
+        ]
+        return f"entities {still} have no owner that simulates them" if still else ""
+
+    def _clocks_ahead_us(self) -> int:
+        """A tick that a process with a clock ahead has simulated is not simulated again: its successor waits."""
+        return max((abs(f.amount) for f in self.fleet.plan.faults if f.kind == "clock set"), default=0)
+
+    def check_end(self) -> None:
+        """Raises ``AssertionError`` unless every entity has exactly one owner, and every owner's entity is alive."""
+        missing = self._missing()
+        assert not missing, f"A2: {missing}, after it had converged"
+        state = self.fleet.redis.store.state
+        assert state.living == set(self.born_us), f"A2: alive are {sorted(self.born_us)}, by Redis {state.living}"
+        for entity, held in sorted(self.fleet.owners().items()):
+            sure = [shard for shard, how, _ in held if how != "passing"]
+            assert len(sure) <= 1, f"A1: entity {entity} is held by {held}"
+            assert not any(how == "frozen" for _, how, _ in held), f"A3: entity {entity} is frozen: {held}"
+            assert entity in self.born_us or entity in self.despawned, f"A2: entity {entity} was never spawned"

@@ -1,0 +1,100 @@
+"""The generator: one seed makes one plan, and one plan one run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from .clocks import HostClock
+from .faults import KINDS, MAX_DRIFT_PPM, Fault
+from .hits import STATES
+
+FIRST_FAULT_US = 700_000
+"""By then a world without faults is seeded and its entities cross borders."""
+AIMED = 0.7
+"""Share of the faults that wait for a certain state of a transfer."""
+PATIENCE_US = 1_200_000
+CALM = 0.04
+"""Share of the plans without any fault: there nothing may stand still, and the watchdog has nothing to say."""
+RARE = ("source canceling", "source frozen", "source withdrawn", "target rejecting")
+"""States that a transfer seldom comes into by itself: aimed at more often."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What is there, and what goes wrong. ``faults`` by time; times in microseconds of the run."""
+
+    seed: int
+    shards: int = 2
+    entities: int = 6
+    speed: float = 40.0
+    lease_us: int = 1_000_000
+    faulty_us: int = 3_000_000
+    faults: tuple[Fault, ...] = ()
+    small_offsets: bool = True
+    """Each machine's clock is a few milliseconds off, and drifts."""
+
+    @property
+    def calm(self) -> bool:
+        return not any(fault.kind in KINDS for fault in self.faults)
+
+    def without(self, *numbers: int) -> Self:
+        return replace(self, faults=tuple(fault for fault in self.faults if fault.number not in numbers))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{**data, "faults": tuple(Fault(**fault) for fault in data["faults"])})
+
+
+def make_plan(seed: int) -> Plan:
+    """The plan of ``seed``: the same for ever, as long as the kinds and their rates are the same."""
+    draws = random.Random(seed)
+    shards = draws.choice([2, 2, 2, 3, 3, 4])
+    lease_us = draws.choice([1_000_000, 1_000_000, 1_500_000, 3_000_000])
+    faulty_us = draws.randint(2_200_000, 3_800_000)
+    plan = Plan(
+        seed=seed, shards=shards, entities=draws.randint(4, 8), speed=draws.choice([30.0, 40.0, 60.0]),
+        lease_us=lease_us, faulty_us=faulty_us,
+    )  # fmt: skip
+    faults = [] if draws.random() < CALM else _faults(draws, plan)
+    for _ in range(draws.choice([0, 0, 1, 2])):
+        at_us = draws.randint(FIRST_FAULT_US, faulty_us)
+        faults.append(Fault(kind=draws.choice(["spawn", "despawn"]), at_us=at_us, shard=draws.randrange(shards)))
+    faults = [replace(fault, number=number) for number, fault in enumerate(faults)]
+    return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at_us)))
+
+
+def _faults(draws: random.Random, plan: Plan) -> list[Fault]:
+    """3 to 9 of them, of up to all kinds; now and then several at the same moment."""
+    names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
+    faults = []
+    at_us = 0
+    for kind in draws.choices(names, weights, k=draws.randint(3, 9)):
+        if not at_us or draws.random() < 0.8:
+            at_us = draws.randint(FIRST_FAULT_US, plan.faulty_us)
+        aim = ""
+        if draws.random() < AIMED:
+            aim = draws.choice(RARE if draws.random() < 0.35 else STATES)
+        faults.append(
+            Fault(
+                kind=kind, at_us=at_us, shard=draws.randrange(plan.shards), aim=aim,
+                patience_us=min(PATIENCE_US, max(0, plan.faulty_us - at_us)),
+                **KINDS[kind].draw(draws, plan.lease_us),
+            )
+        )  # fmt: skip
+    return faults
+
+
+def host_clock(plan: Plan, shard: str) -> HostClock:
+    """The machine under ``shard``, as it is before any fault."""
+    draws = random.Random(f"{plan.seed} host {shard}")
+    if not plan.small_offsets:
+        return HostClock(drift_ppm=0, wall_offset_us=0)
+    return HostClock(
+        drift_ppm=draws.randint(-MAX_DRIFT_PPM // 2, MAX_DRIFT_PPM // 2), wall_offset_us=draws.randint(-4_000, 4_000)
+    )

@@ -1,0 +1,115 @@
+"""The simulated Redis: scripts on ``MemoryStore``, and everything that can happen to a request on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shardfleet_shard.core.requests import Ended, Join, Reopen, Reply, Request
+from shardfleet_shard.store.memory import MemoryStore
+
+from .capabilities import ROLL_CALL
+from .clocks import START_US
+from .windows import Windows
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+    from .process import Process
+
+TIMEOUT_US = 1_000_000
+"""After so long without an answer the client gives a request up; Redis may execute it all the same."""
+
+
+_FOUNDING_JOIN = Join(**({"founds": True} if ROLL_CALL else {}))
+
+
+class RedisServer:
+    """One server and the ways to it. Every request is executed never, once or twice, at once or seconds later."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.store = MemoryStore(run_id="run-1", now_ms=lambda: (fleet.now_us - START_US) // 1000)
+        self.store.execute(_FOUNDING_JOIN, generation="")
+        self.windows = Windows(fleet)
+        self.gone_until_us = 0
+
+    @property
+    def gone(self) -> bool:
+        return self.gone_until_us > self.fleet.now_us
+
+    def ask(self, request: Request) -> Reply:
+        """By the platform, at once and under the present generation."""
+        reply = self.store.execute(request, generation=self.store.run_id)
+        self.fleet.note("platform", request, reply)
+        return reply
+
+    def submit(self, process: Process, request: Request) -> None:
+        fleet, windows, now_us = self.fleet, self.windows, self.fleet.now_us
+        timeout_us, shards = now_us + TIMEOUT_US, (process.shard,)
+        cut = process.cut_off or process.redis_cut_until_us > now_us
+        if self.gone or cut or windows.strikes("request lost", shards):
+            fleet.note("lost", process, request)
+            fleet.at(timeout_us, lambda: process.reply(request, None))
+            return
+        generation = process.runtime.context.generation
+        reply_lost = windows.strikes("reply lost", shards)
+        delay_us = process.random.randint(200, 4_000)
+        if windows.strikes("redis slow", shards):
+            delay_us += process.random.randint(5_000, 900_000)
+        if windows.strikes("request very late", shards):
+            delay_us += process.random.randint(500_000, 4_000_000)
+
+        def execute() -> None:
+            reply = None if self.gone else self._execute(process, request, generation)
+            replied_us = fleet.now_us + process.random.randint(200, 3_000)
+            in_time = reply is not None and not reply_lost and replied_us < timeout_us
+            fleet.at(replied_us if in_time else timeout_us, lambda: answer(reply if in_time else None))
+
+        def answer(reply: Reply | None) -> None:
+            if reply is not None and self.gone:  # the connection broke under it
+                fleet.at(timeout_us, lambda: process.reply(request, None))
+            else:
+                process.reply(request, reply)
+
+        def execute_again() -> None:
+            if not self.gone:
+                self._execute(process, request, generation)
+
+        if delay_us >= TIMEOUT_US:
+            fleet.fault_until(now_us + delay_us)
+            fleet.at(timeout_us, lambda: process.reply(request, None))
+            fleet.at(now_us + delay_us, execute_again)
+        else:
+            fleet.at(now_us + delay_us, execute)
+        if windows.strikes("request doubled", shards):
+            again_us = now_us + delay_us + process.random.randint(0, 400_000)
+            fleet.fault_until(again_us)
+            fleet.at(again_us, execute_again)
+
+    def _execute(self, process: Process, request: Request, generation: str) -> Reply:
+        reply = self.store.execute(request, generation=generation)
+        self.fleet.note("redis", process, request, reply)
+        self.fleet.judge.executed(request, reply)
+        return reply
+
+    # --- another process of it ----------------------------------------------------------------------------------
+
+    def restart(self, *, away_us: int) -> None:
+        """With all its data, as an append-only file that is synced at every write gives it."""
+        self.gone_until_us = self.fleet.now_us + away_us
+        self.store.restart()
+        if ROLL_CALL:  # it lasts for a lease, and ends nobody's
+            self.fleet.fault_until(self.gone_until_us + self.fleet.config.lease_us)
+
+    def reopen(self) -> bool:
+        """By the platform, once it knows that no process of the older generation lives. Returns whether it is open."""
+        if self.gone:
+            return False
+        if self.store.state.generation != self.store.run_id:
+            self.ask(_FOUNDING_JOIN)
+            self.ask(Reopen())
+        return self.store.state.generation == self.store.run_id
+
+    def ended(self, process: Process) -> None:
+        """The platform has seen the end of ``process``."""
+        if process.runtime.context.epoch and not self.gone:
+            self.ask(Ended(shard=process.shard, epoch=process.runtime.context.epoch))

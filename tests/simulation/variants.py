@@ -339,7 +339,7 @@ VARIANTS: dict[str, Variant] = {
     "no-epoch-check": Variant(no_epoch_check, "BEGIN and ACCEPT run whatever the epochs are", 1),
     "both-epochs-everywhere": Variant(both_epochs_in_every_script, "ADOPTED and RELEASED need both epochs current", 3),
     "read-as-promise": Variant(read_taken_as_promise, "a target that reads 'started' promises never", None),
-    "timeout-as-promise": Variant(timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", 56),
+    "timeout-as-promise": Variant(timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", None),
     "target-forgets": Variant(target_forgets_offer, "a target whose ACCEPT timed out forgets the offer", None),
     "version-not-raised": Variant(version_not_raised, "a handoff leaves the version as it is", 0),
     "ticks-by-equality": Variant(ticks_compared_by_equality, "switch ticks are compared by ==", 1),

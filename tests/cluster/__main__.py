@@ -16,6 +16,9 @@ from tests.cluster.paths import Layout
 from tests.cluster.progress import ClusterError, exclusive, say
 from tests.cluster.project_image import ImageRequest
 
+NOTHING_RUNS = 3
+"""The exit code by which programs that ask for a status tell that from a failure."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -25,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="bring the cluster up and write build/kubeconfig")
     up.add_argument("--retain", action="store_true", help="leave nodes that did not come up, to look at them")
     commands.add_parser("down", help="take the cluster away; what was built stays in the cache")
-    commands.add_parser("status", help="what runs")
+    commands.add_parser("status", help=f"what runs; ends with {NOTHING_RUNS} where nothing does")
     commands.add_parser("clean", help="down, and the cache away as well")
 
     tool = commands.add_parser("tool", help="print a tool's path, built first where need be")
@@ -39,8 +42,16 @@ def parser() -> argparse.ArgumentParser:
     image.add_argument("--context", type=Path, default=None, help="folder to build from (the repository)")
     image.add_argument("--tag", default="shardfleet:dev", help="the image's name (shardfleet:dev)")
     image.add_argument("--out", type=Path, default=None, help="the archive (build/image.tar)")
-    image.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", type=build_argument)
-    image.add_argument("--load", action="store_true", help="then load it into the running cluster's nodes")
+    image.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", type=named_value)
+    image.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="TAG=FOLDER",
+        type=named_value,
+        help="a further image from the Dockerfile in a folder, with the first one as its BASE, in the same archive",
+    )
+    image.add_argument("--load", action="store_true", help="then load them into the running cluster's nodes")
 
     for command in (up, image):
         command.add_argument(
@@ -52,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def build_argument(text: str) -> tuple[str, str]:
+def named_value(text: str) -> tuple[str, str]:
     """``NAME=VALUE`` as a pair."""
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -63,21 +74,29 @@ def build_argument(text: str) -> tuple[str, str]:
 def build_image(options: argparse.Namespace, layout: Layout) -> None:
     """Build on the running cluster's Docker, or on the one that a cluster would be brought up on."""
     context = (options.context or layout.repository).resolve()
-    request = ImageRequest(
+    first = ImageRequest(
         dockerfile=(options.file or context / "Dockerfile").resolve(),
         context=context,
         tag=options.tag,
-        out=(options.out or layout.repository / "build" / "image.tar").resolve(),
         arguments=dict(options.build_arg),
     )
+    requests = [first]
+    for tag, folder in options.also:
+        above = Path(folder).resolve()
+        requests.append(
+            ImageRequest(dockerfile=above / "Dockerfile", context=above, tag=tag, arguments={"BASE": first.tag})
+        )
+    out = (options.out or layout.repository / "build" / "image.tar").resolve()
     if options.load or record.read(layout) is not None:
         docker = kind.cluster_docker(layout)
     else:
         docker = choose(layout, mode=mode_of(options), install=may_install(options)).docker
-    project_image.build(request, layout, docker)
+    for request in requests:
+        project_image.build(request, layout, docker)
+    project_image.save([request.tag for request in requests], out, docker)
     if options.load:
-        kind.load(layout, [request.out])
-    print(request.out)
+        kind.load(layout, [out])
+    print(out)
 
 
 def mode_of(options: argparse.Namespace) -> str:
@@ -124,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "status":
             print(kind.status(layout))
-            return 0
+            return 0 if record.read(layout) is not None else NOTHING_RUNS
         with exclusive(layout.tools_lock if options.command == "tool" else layout.lock):
             carry_out(options, layout)
     except ClusterError as error:

@@ -1,9 +1,9 @@
-"""The project's own image, built from its Dockerfile on whichever Docker the cluster uses."""
+"""The project's own image, and others that start from it, built on whichever Docker the cluster uses."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,20 +17,17 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What to build and where to put it."""
+    """What to build."""
 
     dockerfile: Path
     context: Path
     tag: str
-    out: Path
-    """The archive, as ``docker save`` writes it."""
-
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Build arguments; without BASE among them, a Docker that reaches no hub gets one made here."""
 
 
 def build(request: ImageRequest, layout: Layout, docker: Docker) -> None:
-    """Build the image and save it as an archive.
+    """Build the image.
 
     With a Docker of our own the Dockerfile must do without BuildKit (no ``# syntax`` line, no ``RUN --mount``), and its
     first stage starts with ``ARG BASE=python:3.11-slim`` and ``FROM ${BASE}``. Its commands reach the network of this
@@ -57,5 +54,13 @@ def build(request: ImageRequest, layout: Layout, docker: Docker) -> None:
     ]
     with step(f"image {request.tag}"):
         docker.command("build", *options, request.context, log=layout.logs / "image.log")
-        request.out.parent.mkdir(parents=True, exist_ok=True)
-        docker.command("save", "--output", request.out, request.tag)
+
+
+def save(tags: Sequence[str], out: Path, docker: Docker) -> None:
+    """Write one archive of several images, as ``docker save`` does: what they share is in it once.
+
+    Raises:
+        ClusterError: there is no such image, or no room for the archive.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    docker.command("save", "--output", out, *tags)

@@ -24,7 +24,7 @@ from tests.cluster import (
     tools,
     versions,
 )
-from tests.cluster.__main__ import main, parser
+from tests.cluster.__main__ import NOTHING_RUNS, main, parser
 from tests.cluster.debian import RootFilesystem
 from tests.cluster.paths import REPOSITORY, Layout
 from tests.cluster.progress import ClusterError, run
@@ -299,7 +299,7 @@ def test_commands_without_a_cluster(
 ) -> None:
     layout = Layout(repository=tmp_path, cache=tmp_path / "cache", runtime=tmp_path / "run")
     monkeypatch.setattr("tests.cluster.paths.Layout.from_environment", lambda: layout)
-    assert main(["status"]) == 0
+    assert main(["status"]) == NOTHING_RUNS
     assert "make kind-up" in capsys.readouterr().out
     assert main(["load", str(tmp_path / "image.tar")]) == 1
     assert "error: no kind cluster 'shardfleet' of ours runs; 'make kind-up'" in capsys.readouterr().err
@@ -310,6 +310,7 @@ def test_commands_without_a_cluster(
 def test_build_arguments_need_a_value(capsys: pytest.CaptureFixture[str]) -> None:
     options = parser().parse_args(["image", "--build-arg", "BASE=python:3.11-slim", "--build-arg", "X=a=b"])
     assert dict(options.build_arg) == {"BASE": "python:3.11-slim", "X": "a=b"}
+    assert parser().parse_args(["image", "--also", "rain:1=examples/rain"]).also == [("rain:1", "examples/rain")]
     with pytest.raises(SystemExit):
         parser().parse_args(["image", "--build-arg", "BASE"])
     assert "'BASE' is not NAME=VALUE" in capsys.readouterr().err

@@ -1,10 +1,11 @@
 """Makes a fleet of real flights: recorded aircraft over Switzerland become tracks and a fleet's file.
 
-    python examples/flights/prepare.py [--out build/flights]
+    python examples/flights/prepare.py [--out build/flights] [--hours 3]
 
 The points are the sample collection ``switzerland`` of the PyPI package ``traffic``: one day of ADS-B positions.
 pip fetches the wheel into OUT/download and this script reads that one file out of it; nothing is installed.
-OUT then holds ``tracks.csv`` (id, time, x, y), ``flights.csv`` (which id is which flight) and ``flights.yaml``.
+OUT then holds ``tracks.csv`` (id, time, x, y), ``flights.csv`` (which id is which flight), ``flights.yaml``, and the
+``Dockerfile`` of an image that brings the tracks to a cluster's shards.
 
 - A flight is a callsign and an ICAO address, cut where no point came for more than ten minutes.
 - Positions become kilometres east and north of 46.8 N, 8.2 E: an azimuthal equidistant projection of a sphere, so
@@ -40,6 +41,15 @@ CENTER_LATITUDE, CENTER_LONGITUDE = 46.8, 8.2
 SPEEDUP = 300
 TICK_RATE = 20
 SHARDS = 6
+
+IMAGE_FOLDER = "/var/lib/flights"
+"""Where the image that ``write_image`` describes has the tracks."""
+
+DOCKERFILE = f"""# The project's image with the tracks in it; written by examples/flights/prepare.py.
+ARG BASE=shardfleet:dev
+FROM ${{BASE}}
+COPY tracks.csv {IMAGE_FOLDER}/tracks.csv
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +98,16 @@ def read_points(wheel: Path) -> list[dict[str, Any]]:
     if not isinstance(records, list) or not records:
         raise SystemExit(f"{wheel}: {MEMBER} holds no list of points")
     return records
+
+
+def only_hours(records: Sequence[dict[str, Any]], hours: tuple[float, float]) -> list[dict[str, Any]]:
+    """The records from one hour after the first of all to another. Raises ``SystemExit`` where there are none."""
+    times = [record["timestamp"] for record in records if record.get("timestamp") is not None]
+    begin, end = (min(times) + hour * 3_600_000 for hour in hours)
+    kept = [record for record in records if record.get("timestamp") is not None and begin <= record["timestamp"] < end]
+    if not kept:
+        raise SystemExit(f"--hours: no point lies between hours {hours[0]:g} and {hours[1]:g} of the record")
+    return kept
 
 
 def cut_flights(records: Sequence[dict[str, Any]], *, hole_ms: int = HOLE_MS) -> Flights:
@@ -195,17 +215,36 @@ spec:
     )
 
 
+def write_image(out: Path) -> None:
+    """The Dockerfile of the image, and what it shall not send to Docker."""
+    (out / "Dockerfile").write_text(DOCKERFILE)
+    (out / ".dockerignore").write_text("*\n!tracks.csv\n")
+
+
 def write_all(flights: Flights, out: Path) -> None:
-    """Writes tracks.csv, flights.csv and flights.yaml into ``out``."""
+    """Writes tracks.csv, flights.csv, flights.yaml and Dockerfile into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_tracks(flights, out / "tracks.csv")
     write_names(flights, out / "flights.csv")
     write_fleet(flights, out / "flights.yaml")
+    write_image(out)
+
+
+def hours_of(text: str) -> tuple[float, float]:
+    """``6-9`` as a pair, ascending."""
+    try:
+        begin, end = (float(word) for word in text.split("-"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not BEGIN-END, as in 6-9") from None
+    if not 0 <= begin < end:
+        raise argparse.ArgumentTypeError(f"'{text}': the end must come after the beginning")
+    return begin, end
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Tracks and a fleet's file from one day of aircraft over Switzerland.")
     parser.add_argument("--out", type=Path, default=Path("build/flights"), help="folder to write (default %(default)s)")
+    parser.add_argument("--hours", type=hours_of, metavar="BEGIN-END", help="a part of the day, such as 6-9 (all)")
     options = parser.parse_args(arguments)
     records = read_points(fetch(options.out / "download"))
     flights = cut_flights(records)
@@ -214,6 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{len(records)} points and {len(flights.names)} flights, where {EXPECTED_POINTS} and {EXPECTED_FLIGHTS} "
             f"belong: this is not the data of {PACKAGE}"
         )
+    if options.hours:
+        records = only_hours(records, options.hours)
+        flights = cut_flights(records)
     write_all(flights, options.out)
     print(
         f"{len(records)} points ({flights.left_out} without a position left out, {flights.doubled} doubled dropped), "

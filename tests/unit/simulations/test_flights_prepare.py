@@ -141,3 +141,24 @@ def test_other_data_than_expected_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="this is not the data"):
         prepare.main(["--out", str(tmp_path)])
     assert not (tmp_path / "flights.yaml").exists()
+
+
+def test_a_part_of_the_day_counts_from_the_first_point_of_all():
+    records = [record("A", 0), record("A", 3600), record("B", 7199), record("B", 7200), record("B", 9000)]
+    kept = prepare.only_hours(records, prepare.hours_of("1-2"))
+    assert [(one["timestamp"] - START) // 1000 for one in kept] == [3600, 7199]
+    with pytest.raises(SystemExit, match="no point lies between hours 5 and 6"):
+        prepare.only_hours(records, (5.0, 6.0))
+
+
+@pytest.mark.parametrize("text", ["3", "3-", "5-3", "-1-2", "a-b"])
+def test_hours_that_are_none_are_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        prepare.main(["--hours", text])
+    assert "--hours" in capsys.readouterr().err
+
+
+def test_the_image_has_the_tracks_where_the_fleet_looks_for_them(tmp_path):
+    prepare.write_all(prepare.cut_flights([record("A", 0), record("A", 10)]), tmp_path)
+    dockerfile = (tmp_path / "Dockerfile").read_text()
+    assert f"COPY tracks.csv {prepare.IMAGE_FOLDER}/tracks.csv" in dockerfile and "ARG BASE=" in dockerfile

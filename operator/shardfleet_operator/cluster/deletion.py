@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shardfleet_shard.core.clock import Clock
@@ -12,6 +13,7 @@ from shardfleet_shard.errors import ShardfleetError
 
 from ..kube import PODS, SHARD_FLEETS, ApiError, KubeApi
 from ..local.world import World
+from ..platforms import give
 from . import names
 from .events import EventRecorder
 from .pods import FleetPods
@@ -65,9 +67,10 @@ class Deletion:
                 await world.admin.set_phase("settle")
         except ShardfleetError as error:
             log.info("shards settle by SIGTERM alone: %s", error)
-        for facts in sorted(pods.pods.values(), key=lambda facts: facts.ordinal):
-            if not facts.deleting:
-                await self._api.delete(PODS, facts.namespace, facts.name, uid=facts.uid)
+        going_on = sorted(
+            (facts for facts in pods.pods.values() if not facts.deleting), key=lambda facts: facts.ordinal
+        )
+        await give([partial(self._api.delete, PODS, facts.namespace, facts.name, uid=facts.uid)] for facts in going_on)
         return True
 
     async def _keys_gone(self, metadata: Mapping[str, Any], spec: FleetSpec) -> bool:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from shardfleet_shard.config import FleetConfig
@@ -42,7 +43,7 @@ class RedisSecret:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FleetObjects:
     """Everything that the objects are made from.
 
@@ -141,7 +142,7 @@ class FleetObjects:
 
     # --- pods --------------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """Changes with whatever a pod is made of. Not with ``replicas``: a pod does not care how many there are."""
         config = {**json.loads(self.config.to_json()), "replicas": 0, "sources": {}}

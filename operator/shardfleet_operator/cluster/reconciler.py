@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from shardfleet_shard.core.clock import Clock
@@ -14,7 +15,7 @@ from ..kube import PODS, SHARD_FLEETS, KubeApi
 from ..local.world import World, layout_of
 from ..plan import Desired, Surroundings, is_changing, plan_elastic, splits_next
 from ..plan import Observed as PlanObserved
-from ..platforms import perform
+from ..platforms import give, perform
 from ..platforms.kubernetes import KubernetesPlatform
 from . import names
 from .events import EventRecorder
@@ -170,9 +171,8 @@ class Reconciler:
         """Plans and performs."""
         here = self._situation
         outdated = platform.outdated()
-        for facts in outdated:
-            if not facts.began:  # it holds nothing, and may be stuck: its image cannot be pulled, say
-                await platform.stop_shard(facts.ordinal)
+        # One that never began holds nothing, and may be stuck: its image cannot be pulled, say.
+        await give([partial(platform.stop_shard, facts.ordinal)] for facts in outdated if not facts.began)
         desired = Desired(config=spec.config, gives_up=False)
         seen = PlanObserved(
             layout=here.layout,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.net.tls import TlsFiles
 
 from ..kube import SECRETS, KubeApi
+from ..platforms import give
 from . import names
 from .certificates import Pair, bundle, issuer_of, next_authorities, next_certificate, read_pairs
 from .objects import FleetObjects
@@ -36,11 +39,17 @@ class FleetCertificates:
         self._known: dict[str, Data] = {}
         self._checked_us = 0
         self._asker: Pair | None = None
+        self._making_authorities = asyncio.Lock()
 
     async def ensure(self, objects: FleetObjects, shard: str) -> None:
-        """Sees to it that the shard's Secret is there and good. Raises ``ApiError``."""
+        """Sees to it that the shard's Secret is there and good; for several shards at once, if need be.
+
+        Raises:
+            ApiError: the API server refused something.
+        """
         now_us = self._clock.now_unix_us()
-        await self._ensure_authorities(objects, now_us)
+        async with self._making_authorities:  # two at once would each make one, and shards would trust only theirs
+            await self._ensure_authorities(objects, now_us)
         name = names.tls_secret_name(shard)
         stored = await self._stored(objects.namespace, name)
         known = Pair(stored["tls.crt"], stored["tls.key"]) if {"tls.crt", "tls.key"} <= stored.keys() else None
@@ -54,8 +63,7 @@ class FleetCertificates:
         now_us = self._clock.now_unix_us()
         if now_us - self._checked_us < CHECK_US:
             return
-        for shard in sorted(shards):
-            await self.ensure(objects, shard)
+        await give([partial(self.ensure, objects, shard)] for shard in sorted(shards))
         self._checked_us = now_us
 
     def asker(self, *, now_us: int) -> TlsFiles | None:

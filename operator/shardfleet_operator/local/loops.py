@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
+
+from shardfleet_shard.errors import ShardfleetError
 
 
 @asynccontextmanager
@@ -46,3 +48,37 @@ async def first_of(*coroutines: Coroutine[Any, Any, Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
+
+
+async def some_at_a_time(
+    calls: Iterable[Callable[[], Awaitable[object]]], *, at_a_time: int, max_failures: int
+) -> None:
+    """Makes independent calls, up to ``at_a_time`` of them at once, begun in their order.
+
+    One that fails keeps none of the others from being made; after ``max_failures`` no more are begun, because what
+    refuses so many (a quota, a server that is away) would refuse the rest.
+
+    Raises:
+        ShardfleetError: of the failed calls the first in their order, once all that were begun have ended.
+        BaseException: anything else a call raised; the others are canceled.
+    """
+    waiting = enumerate(calls)
+    failures: dict[int, ShardfleetError] = {}
+
+    async def make() -> None:
+        for number, call in waiting:
+            try:
+                await call()
+            except ShardfleetError as error:
+                failures[number] = error
+            if len(failures) >= max_failures:
+                return
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_a_time):
+                group.create_task(make())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    if failures:
+        raise failures[min(failures)]

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from shardfleet_shard.core.layout import Layout
 
+from ..local.loops import some_at_a_time
 from ..plan import Action, ConfirmEnded, FailFleet, Process, RestartShard, StartShard, StopShard, Wait, WriteLayout
+
+ORDERS_AT_A_TIME = 16
+"""Shards that are started or stopped at once: a round trip to an API server each, and a thousand shards wait for it."""
+MAX_REFUSED = 16
+"""Orders of one plan that may fail before the rest waits for the next plan."""
+
+Order = Callable[[], Awaitable[object]]
 
 
 class Platform(Protocol):
-    """Starting and stopping return once the platform has taken the order, not once it is carried out."""
+    """Starting and stopping return once the platform has taken the order, not once it is carried out.
+
+    Orders to different shards may be given at the same time.
+    """
 
     def observe(self) -> Sequence[Process]:
         """The newest process of every shard that was ever started here, sorted by ordinal."""
@@ -62,27 +74,46 @@ async def perform(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Performed:
-    """Carries out a plan, in order.
+    """Carries out a plan: what it writes to Redis first and in order, then its orders to shards, several at a time.
 
     Raises:
-        StoreError: at the first action that fails; what is left comes again with the next plan.
+        StoreError: at the first write that fails; no order is given.
+        ShardfleetError: the first order, by the plan, that the platform refused; the others were given all the same.
+            What is left comes again with the next plan.
     """
     failed, look_again_us = "", None
+    orders: dict[int, list[Order]] = {}
     for action in actions:
         match action:
             case WriteLayout(layout=layout):
                 await layouts.write_layout(layout)
-            case StartShard(ordinal=ordinal):
-                await platform.start_shard(ordinal)
-            case RestartShard(shard=shard, ordinal=ordinal, restarts=restarts, reason=reason):
-                say(f"{shard} is started again: {reason}")
-                await platform.start_shard(ordinal, restarts=restarts)
-            case StopShard(ordinal=ordinal):
-                await platform.stop_shard(ordinal)
             case ConfirmEnded(shard=shard, epoch=epoch):
                 await platform.confirm_ended(shard, epoch)
+            case StartShard(ordinal=ordinal):
+                orders.setdefault(ordinal, []).append(partial(platform.start_shard, ordinal))
+            case RestartShard(shard=shard, ordinal=ordinal, restarts=restarts, reason=reason):
+                say(f"{shard} is started again: {reason}")
+                orders.setdefault(ordinal, []).append(partial(platform.start_shard, ordinal, restarts=restarts))
+            case StopShard(ordinal=ordinal):
+                orders.setdefault(ordinal, []).append(partial(platform.stop_shard, ordinal))
             case FailFleet(reason=reason):
                 failed = reason
             case Wait(until_us=until_us):
                 look_again_us = until_us
+    await give(orders.values())
     return Performed(failed=failed, look_again_us=look_again_us)
+
+
+async def give(orders: Iterable[Sequence[Order]]) -> None:
+    """Gives orders to many shards, several at a time; those of one shard (an item of ``orders``) in their order.
+
+    Raises:
+        ShardfleetError: as ``perform``.
+    """
+
+    async def in_turn(of_one_shard: Sequence[Order]) -> None:
+        for order in of_one_shard:
+            await order()
+
+    calls = [partial(in_turn, of_one_shard) for of_one_shard in orders]
+    await some_at_a_time(calls, at_a_time=ORDERS_AT_A_TIME, max_failures=MAX_REFUSED)

@@ -74,7 +74,7 @@ class LiveFleet:
                 and condition(status, "Available")["status"] == "True"
                 and condition(status, "Progressing")["status"] == "False"
                 and len(status["shards"]) == shards
-                and (shards == 1 or all(one["cell"] for one in status["shards"]))  # the whole world's path is empty
+                and all(one["cell"] for one in status["shards"])
                 and status["readyReplicas"] == shards
                 and (census.get("expected"), census.get("owned")) == (entities, entities)
                 and (census["missing"], census["doubled"]) == (0, 0)

@@ -27,6 +27,9 @@ READY_SERVICE = "shardfleet.v1.Handoff"
 
 _USER = 65532
 
+_OPERATORS_OWN = ("replicas", "sources", "discrepancy_threshold_us", "audit_interval_us")
+"""Of the configuration: a change is in force at once, and no pod is replaced for it."""
+
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -144,8 +147,8 @@ class FleetObjects:
 
     @cached_property
     def revision(self) -> str:
-        """Changes with whatever a pod is made of. Not with ``replicas``: a pod does not care how many there are."""
-        config = {**json.loads(self.config.to_json()), "replicas": 0, "sources": {}}
+        """Changes with whatever a pod is made of, or its shard reads; not with what only the operator goes by."""
+        config = {**json.loads(self.config.to_json()), **dict.fromkeys(_OPERATORS_OWN)}
         return _hash([self._template(0), config, self.redis.name, self.redis.key])
 
     def pod(self, ordinal: int, *, restarts: int = 0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shardfleet_shard.config import format_duration_us
-from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.core.layout import Layout, path_text
 from shardfleet_shard.core.stats import ShardStats
 
 from ..census import Census
@@ -92,6 +92,7 @@ def _transfers(picture: Picture) -> dict[str, int] | None:
         "active": picture.active_transfers,
         "completed": counters.get("completed_entities", 0),
         "canceled": counters.get("canceled_entities", 0),
+        "repaired": counters.get("repaired_entities", 0),
         "perSecond": round(picture.handoffs_per_second),
     }
 
@@ -108,7 +109,7 @@ def _shards(picture: Picture) -> list[dict[str, Any]]:
         result.append(
             {
                 "name": pod.name,
-                "cell": ",".join(sorted(cells.get(pod.name, ()))),
+                "cell": ",".join(map(path_text, sorted(cells.get(pod.name, ())))),
                 "entities": stats.entities if is_its_own else 0,
                 **({"tickP99": format_duration_us(p99_us)} if p99_us is not None else {}),
                 **({"epoch": epoch} if is_its_own else {}),

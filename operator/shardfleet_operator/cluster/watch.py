@@ -26,6 +26,7 @@ class WatchdogTask:
         self._wake = wake
         self._watchdog: Watchdog | None = None
         self._store: WatchdogStore | None = None
+        self._settings = (0, 0, 0)
         self._task: asyncio.Task[None] | None = None
         self._news: asyncio.Queue[Finding] = asyncio.Queue(MAX_WAITING)
 
@@ -40,17 +41,19 @@ class WatchdogTask:
         return [str(finding) for _, finding in sorted(book.items())]
 
     def start(self, store: WatchdogStore, config: FleetConfig) -> None:
-        """Does nothing where it runs on ``store`` already."""
-        if self._task is not None and self._store is store:
+        """Does nothing where it runs on ``store`` with these settings already."""
+        settings = config.discrepancy_threshold_us, config.audit_interval_us, config.lease_us
+        if self._task is not None and self._store is store and self._settings == settings:
             return
         if self._task is not None:
             self._task.cancel()
-        self._store = store
+        self._store, self._settings = store, settings
         self._watchdog = Watchdog(
             store,
             self._clock,
             threshold_us=config.discrepancy_threshold_us,
             interval_us=config.audit_interval_us,
+            lease_us=config.lease_us,
             on_news=self._take,
         )
         self._task = asyncio.create_task(self._run(self._watchdog), name=f"watchdog {config.identity}")

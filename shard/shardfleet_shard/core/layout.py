@@ -19,6 +19,11 @@ from .columns import F64, Mask
 INFINITY = float("inf")
 
 
+def path_text(path: str) -> str:
+    """A cell's path for people: that of the whole space, which is empty, has a word."""
+    return path or "root"
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One box and the shard that it is meant for. ``low``/``high`` hold -inf/inf where the cell is open."""

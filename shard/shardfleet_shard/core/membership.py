@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .context import Context
-from .layout import Layout
+from .layout import Layout, path_text
 from .lease import Lease
 from .outgoing import RETRY_US
 from .requests import Claim, Done, Member, Observe, Observed, Recover, Recovered, Refused, RefusedReason, Renew
@@ -109,7 +109,7 @@ class Membership:
         self._claim_held = isinstance(reply, Refused) and reply.reason is RefusedReason.HELD
         if isinstance(reply, Done):
             self.claimed, self.claimed_version = request.cells, request.layout_version
-            self.context.stats.cells = ",".join(request.cells)
+            self.context.stats.cells = ",".join(map(path_text, request.cells))
             self.next_observe_us = now_us
         else:
             self._next_claim_us = now_us + RETRY_US

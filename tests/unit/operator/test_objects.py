@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shardfleet_operator.cluster import names
 from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
 from shardfleet_operator.cluster.spec import read_spec
 from shardfleet_operator.cluster.template import lay_under
+from shardfleet_operator.plan import shard_name
 from shardfleet_shard.config import HANDOFF_DELAY_VARIABLE, FleetConfig
 from shardfleet_shard.errors import SpecError
 from shardfleet_shard.store.keys import fleet_prefix
@@ -202,3 +205,17 @@ def test_the_handoff_delay_of_the_environment_wins_the_nearest_first() -> None:
     assert read_spec(body(template=template), environ).config.handoff_delay_us == 90_000
     with pytest.raises(SpecError, match=HANDOFF_DELAY_VARIABLE):
         read_spec(body(), {HANDOFF_DELAY_VARIABLE: "soon"})
+
+
+def test_fleets_with_like_names_in_one_namespace_share_no_object() -> None:
+    def made(name: str) -> set[tuple[str, str]]:
+        objects = replace(OBJECTS, name=name, redis=RedisSecret(name=names.redis_secret_name(name), url=URL))
+        bodies = [*objects.fleet_objects(), *(objects.pod(ordinal) for ordinal in (0, 1))]
+        secrets = [names.authority_secret_name(name)]
+        secrets += [names.tls_secret_name(shard_name(name, ordinal)) for ordinal in (0, 1)]
+        return {(body["kind"], body["metadata"]["name"]) for body in bodies} | {("Secret", one) for one in secrets}
+
+    alike = ["a", "a-0", "a-0-0", "a-1", "a-ca", "a-config", "a-redis", "a-tls", "a-0-tls", "a-0-ca", "a-0-redis"]
+    all_made = {name: made(name) for name in alike}
+    for one, other in itertools.combinations(alike, 2):
+        assert not all_made[one] & all_made[other], f"fleets {one} and {other} clash"

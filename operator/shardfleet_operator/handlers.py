@@ -21,6 +21,7 @@ from .cluster.fleets import Fleets
 from .kube import (
     CONFIG_MAPS,
     NETWORK_POLICIES,
+    NODES,
     POD_DISRUPTION_BUDGETS,
     PODS,
     SECRETS,
@@ -40,11 +41,14 @@ class Take(Protocol):
     def __call__(self, body: Mapping[str, Any], /, *, gone: bool) -> None: ...
 
 
-def build_registry(fleets: Fleets, login: Login, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+def build_registry(
+    fleets: Fleets, login: Login, loop: asyncio.AbstractEventLoop, *, watches_nodes: bool
+) -> kopf.OperatorRegistry:
     """All handlers of one operator.
 
     Args:
         loop: where ``fleets`` lives.
+        watches_nodes: whether the operator may; kopf ends where it may not.
     """
     registry = kopf.OperatorRegistry()
 
@@ -58,6 +62,12 @@ def build_registry(fleets: Fleets, login: Login, loop: asyncio.AbstractEventLoop
     @kopf.on.event(*_selector(SHARD_FLEETS), registry=registry)
     async def fleet_changed(event: Mapping[str, Any], **_: Any) -> None:
         pass_on(fleets.take_fleet, event["object"], event)
+
+    async def node_changed(event: Mapping[str, Any], **_: Any) -> None:
+        pass_on(fleets.take_node, event["object"], event)
+
+    if watches_nodes:
+        kopf.on.event(*_selector(NODES), registry=registry)(node_changed)
 
     async def object_changed(event: Mapping[str, Any], resource: Any, **_: Any) -> None:
         # Objects of a list lack their kind.
@@ -83,9 +93,12 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def watch(fleets: Fleets, login: Login, namespaces: Sequence[str], stop: threading.Event) -> None:
+async def watch(
+    fleets: Fleets, login: Login, namespaces: Sequence[str], stop: threading.Event, *, watches_nodes: bool
+) -> None:
     """Runs kopf beside this event loop until ``stop``. Raises what kopf ended with."""
-    registry, settings = build_registry(fleets, login, asyncio.get_running_loop()), build_settings()
+    registry = build_registry(fleets, login, asyncio.get_running_loop(), watches_nodes=watches_nodes)
+    settings = build_settings()
     # Left out, kopf looks for the user's name, and an arbitrary user of a container has none.
     identity: Any = names.MANAGER
 

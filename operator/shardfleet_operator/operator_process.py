@@ -21,7 +21,7 @@ from .cluster.fleets import Fleets
 from .cluster.settings import OperatorSettings
 from .handlers import quieten_kopf, watch
 from .inspection import FleetSight, Inspection, NotNow, served
-from .kube import SHARD_FLEETS, ApiError, ApiUnavailable
+from .kube import NODES, SHARD_FLEETS, ApiError, ApiUnavailable
 from .kube.http_api import HttpKubeApi
 from .kube.lease import LeaderLease
 
@@ -129,6 +129,22 @@ class Operator:
                 "the cluster does not know ShardFleets: install the chart, or kubectl apply -f crds/shardfleets.yaml"
             ) from error
 
+    async def _may_watch_nodes(self) -> bool:
+        try:
+            await self.api.list(NODES, "")
+        except ApiUnavailable as error:
+            log.warning("%s", error)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            log.warning(
+                "%s: shards leave a node only when their pods are deleted, not when it is cordoned; to change that, "
+                "let the operator list and watch nodes, as the chart's ClusterRole does",
+                error,
+            )
+            return False
+        return True
+
     def _look(self, namespace: str, name: str) -> FleetSight:
         if not self.lease.held:
             raise NotNow("this operator waits for its Lease: ask the one that has it")
@@ -161,7 +177,8 @@ class Operator:
         namespaces = list(self.options.namespaces)
         log.info("operator begins", extra={"namespaces": namespaces or "all", "kind": SHARD_FLEETS.kind})
         stop_kopf = threading.Event()
-        watching = asyncio.create_task(watch(self.fleets, log_in, namespaces, stop_kopf))
+        watches_nodes = await self._may_watch_nodes()
+        watching = asyncio.create_task(watch(self.fleets, log_in, namespaces, stop_kopf, watches_nodes=watches_nodes))
         watching.add_done_callback(lambda _: self.stop())
         try:
             await self._stop.wait()

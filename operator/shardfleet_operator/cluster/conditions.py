@@ -7,7 +7,7 @@ could look.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .pods import PodFacts
@@ -44,6 +44,8 @@ class Facts:
         skewed: shards that have peers out of the clock limit, with those peers.
         changing: what is being changed, such as 'rolling out'; '' where nothing is.
         deleting: the fleet is to go.
+        leaving: shards on nodes that are about to go: name -> 'node worker-1 is cordoned'.
+        placed: shards that have a cell.
     """
 
     problems: Sequence[Problem] = ()
@@ -59,6 +61,8 @@ class Facts:
     skewed: Sequence[str] = ()
     changing: str = ""
     deleting: bool = False
+    leaving: Mapping[str, str] = field(default_factory=dict)
+    placed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,23 +158,45 @@ def _progressing(facts: Facts) -> Condition:
 
 
 def _degraded(facts: Facts) -> Condition:
-    problems = [*facts.problems, *_pod_problems(facts.pods)]
+    problems = [*facts.problems, *_stuck_moves(facts), *_pod_problems(facts)]
     if problems:
         message = "; ".join(problem.message for problem in problems)
         return Condition(type="Degraded", status="True", reason=problems[0].reason, message=message)
     return Condition(type="Degraded", status="False", reason="AsExpected", message="Nothing is amiss.")
 
 
-def _pod_problems(pods: Sequence[PodFacts]) -> list[Problem]:
+def _waits_for_a_node(facts: Facts, pod: PodFacts) -> bool:
+    """Whether the pod is to take over from one whose node is about to go, and no other node has room for it."""
+    return bool(facts.leaving) and pod.waiting == "Unschedulable" and pod.name not in facts.placed
+
+
+def _stuck_moves(facts: Facts) -> list[Problem]:
+    """The cells are simulated where they are, but not for long: somebody has to do something about the nodes."""
+    waiting = [pod for pod in facts.pods if _waits_for_a_node(facts, pod)]
+    if not waiting:
+        return []
+    moving = named([f"{shard} ({why})" for shard, why in facts.leaving.items()])
+    return [
+        Problem(
+            reason="NoNodeForSurge",
+            message=f"No node takes {named([pod.name for pod in waiting])}, which is to take over from {moving}: "
+            f"{waiting[0].message} The shards go on where they are; uncordon their nodes, or add one.",
+        )
+    ]
+
+
+def _pod_problems(facts: Facts) -> list[Problem]:
     """One a reason, naming its first few shards: a thousand pods often wait for the same thing."""
     groups: dict[str, list[PodFacts]] = {}
-    for pod in pods:
+    for pod in facts.pods:
+        if _waits_for_a_node(facts, pod):
+            continue
         if pod.waiting:
             groups.setdefault(pod.waiting, []).append(pod)
         elif pod.ended and pod.exit_code and not pod.deleting:
             groups.setdefault("ShardFailed", []).append(pod)
     return [
-        Problem(reason=reason, message=f"{_named([pod.name for pod in group])}: {reason}: {group[0].message}")
+        Problem(reason=reason, message=f"{named([pod.name for pod in group])}: {reason}: {group[0].message}")
         for reason, group in sorted(groups.items())
     ]
 
@@ -200,7 +226,7 @@ def _clock_in_sync(facts: Facts) -> Condition:
     kind = "ClockInSync"
     if facts.skewed:
         message = (
-            f"Clocks are further apart than handoff.skewLimit: {_named(facts.skewed)}. These pairs hand nothing over; "
+            f"Clocks are further apart than handoff.skewLimit: {named(facts.skewed)}. These pairs hand nothing over; "
             "repair time synchronization (chrony, NTP) on their nodes."
         )
         return Condition(type=kind, status="False", reason="ClockSkewed", message=message)
@@ -224,6 +250,7 @@ def _redis_durable(facts: Facts) -> Condition:
     return Condition(type=kind, status="False", reason="RedisNotDurable", message=message)
 
 
-def _named(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
     more = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

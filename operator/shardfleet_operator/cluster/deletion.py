@@ -11,7 +11,7 @@ from typing import Any
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import ShardfleetError
 
-from ..kube import PODS, SHARD_FLEETS, ApiError, KubeApi
+from ..kube import PODS, SHARD_FLEETS, ApiError, ApiUnavailable, KubeApi
 from ..local.world import World
 from ..platforms import give
 from . import names
@@ -85,6 +85,8 @@ class Deletion:
             deleted = await world.admin.delete_fleet()
             log.info("keys deleted", extra={"fleet": spec.config.identity, "keys": deleted})
             return True
+        except ApiUnavailable:
+            raise  # says nothing of Redis
         except ShardfleetError as error:
             if now_us - self._redis_since_us < REDIS_PATIENCE_US:
                 return False

@@ -13,6 +13,7 @@ from shardfleet_shard.core.clock import Clock
 from ..inspection import FleetSight, NotFound
 from ..kube import PODS, KubeApi
 from . import names
+from .nodes import LeavingNodes
 from .pods import pod_facts
 from .settings import OperatorSettings
 from .worker import FleetWorker
@@ -28,6 +29,8 @@ class Fleets:
 
     Args:
         on_failure: called with a worker's bug; the operator is to end, for its successor begins anew.
+    Attributes:
+        nodes: those that are about to go.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Fleets:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._early: dict[Key, list[Mapping[str, Any]]] = {}
         """Pods that came before their fleet, as they do when the operator starts."""
+        self.nodes = LeavingNodes()
         self._closed = False
 
     @property
@@ -90,12 +94,18 @@ class Fleets:
         elif gone and worker is not None:
             worker.object_gone(body["kind"], metadata["name"])
 
+    def take_node(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """A Node as it is, or as it last was."""
+        if self.nodes.take(body, gone=gone):
+            for worker in self.workers:
+                worker.node_changed(body["metadata"]["name"])
+
     # --- workers -----------------------------------------------------------------------------------------------
 
     def _begin(self, key: Key, body: Mapping[str, Any]) -> None:
         if self._closed:
             return
-        worker = FleetWorker(body, self._api, self._clock, self._settings)
+        worker = FleetWorker(body, self._api, self._clock, self._settings, self.nodes)
         for pod in self._early.pop(key, ()):
             worker.take_pod(pod, gone=False)
         self._workers[key] = worker

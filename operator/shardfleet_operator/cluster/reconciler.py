@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from ..plan import Observed as PlanObserved
 from ..platforms import give, perform
 from ..platforms.kubernetes import KubernetesPlatform
 from . import names
+from .conditions import named
 from .events import EventRecorder
 from .objects import FleetObjects
 from .pods import PodFacts, pod_facts
@@ -70,6 +71,12 @@ class Reconciler:
         """Somebody deleted an object of the fleet: it is to be applied again."""
         self._applied.pop((kind, name), None)
 
+    def lost_touch(self) -> None:
+        """The API server was away: of what was deleted meanwhile no event tells, so all is looked at once more."""
+        self._resynced_us = 0
+        if self.platform is not None:
+            self.platform.certificates.recheck()
+
     async def step(self) -> float:
         """One look and what follows from it. Returns the seconds after which to look again.
 
@@ -95,7 +102,7 @@ class Reconciler:
         )
         platform = self._platform_for(objects)
         await self._apply(objects)
-        await self._resync()
+        await self.resync()
         await platform.certificates.renew(objects, here.pods.pods)
         world = await self._redis.open(url, spec.config)
         here.observed = observed = await world.observe()
@@ -156,9 +163,10 @@ class Reconciler:
                 await self._api.apply(body)
                 self._applied[key] = body
 
-    async def _resync(self) -> None:
+    async def resync(self, *, every_us: int = RESYNC_US) -> None:
+        """Looks at all pods, unless it did a moment ago: of some, no event may have told. Raises ``ApiError``."""
         now_us, here = self._clock.now_unix_us(), self._situation
-        if now_us - self._resynced_us < RESYNC_US:
+        if now_us - self._resynced_us < every_us:
             return
         self._resynced_us = now_us
         found = await self._api.list(PODS, here.namespace, labels=names.selector(here.name))
@@ -183,6 +191,7 @@ class Reconciler:
         around = Surroundings(max_surge=spec.max_surge)
         if here.layout is not None:
             around = Surroundings(
+                leaving=frozenset(here.leaving),
                 outdated=frozenset(facts.name for facts in outdated),
                 claims=claims_of(observed),
                 owned=await read_owned(world, here.layout, here.figures.stats),
@@ -203,6 +212,14 @@ class Reconciler:
             words.append(f"scaling from {here.cells} to {spec.config.replicas} shards")
         if outdated:
             words.append(f"rolling out, {len(outdated)} pods are still of the old spec")
-        if leaving := sorted(facts.name for facts in here.pods.pods.values() if facts.deleting and not facts.ended):
-            words.append(f"moving the entities of {', '.join(leaving)}")
+        if leaving := here.leaving:
+            words.append(f"moving shards off nodes that are about to go: {_named(leaving)}")
+        ending = {facts.name: "" for facts in here.pods.pods.values() if facts.deleting and not facts.ended}
+        if ending := {shard: "" for shard in sorted(ending) if shard not in leaving}:
+            words.append(f"moving the entities of {_named(ending)}")
         return " and ".join(words) or "moving entities to the shards that have the cells now"
+
+
+def _named(shards: Mapping[str, str]) -> str:
+    """'arena-0 (node worker-1 is cordoned), arena-2 (...)'."""
+    return named([f"{shard} ({why})" if why else shard for shard, why in shards.items()])

@@ -84,4 +84,6 @@ class StatusReporter:
             skewed=here.figures.skewed,
             changing=here.changing,
             deleting=here.deleting,
+            leaving=here.leaving,
+            placed=frozenset(here.layout.shards) if here.layout is not None else frozenset(),
         )

@@ -82,6 +82,11 @@ class FleetCertificates:
         if self._known.pop(name, None) is not None:
             self._checked_us = 0
 
+    def recheck(self) -> None:
+        """Secrets may have been deleted unseen. The authorities are still known here, so they stay."""
+        self._known.clear()
+        self._checked_us = 0
+
     async def _ensure_authorities(self, objects: FleetObjects, now_us: int) -> None:
         name = names.authority_secret_name(objects.name)
         if not self._authorities:

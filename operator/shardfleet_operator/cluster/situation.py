@@ -13,6 +13,7 @@ from shardfleet_shard.errors import ShardfleetError, SpecError, StoreRefused, St
 from ..kube import ApiError
 from .conditions import Problem
 from .figures import FleetFigures
+from .nodes import LeavingNodes
 from .pods import FleetPods
 from .redis_link import NoRedis
 from .spec import FleetSpec
@@ -24,6 +25,7 @@ class Situation:
 
     Attributes:
         body: the ShardFleet object as it is.
+        nodes: of the whole cluster.
         spec: as it was read last; a spec that cannot be read leaves the former one here.
         observed: what Redis said at the last look; None where it did not answer.
         layout: the last one that was seen.
@@ -32,6 +34,7 @@ class Situation:
     """
 
     body: Mapping[str, Any]
+    nodes: LeavingNodes = field(default_factory=LeavingNodes)
     pods: FleetPods = field(default_factory=FleetPods)
     figures: FleetFigures = field(default_factory=FleetFigures)
     spec: FleetSpec | None = None
@@ -59,6 +62,13 @@ class Situation:
     @property
     def deleting(self) -> bool:
         return "deletionTimestamp" in self.body["metadata"]
+
+    @property
+    def leaving(self) -> dict[str, str]:
+        """Shards on nodes that are about to go, by ordinal: 'node worker-1 is cordoned'."""
+        reasons, pods = self.nodes.reasons, self.pods.pods.values()
+        there = sorted((pod for pod in pods if pod.node in reasons and not pod.ended), key=lambda pod: pod.ordinal)
+        return {pod.name: f"node {pod.node} {reasons[pod.node]}" for pod in there}
 
     @property
     def cells(self) -> int:

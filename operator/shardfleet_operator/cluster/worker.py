@@ -19,11 +19,12 @@ from shardfleet_shard.errors import InvariantError, ShardfleetError, SpecError, 
 
 from ..dialing import dial_with
 from ..inspection import FleetSight, NotNow
-from ..kube import SECRETS, SHARD_FLEETS, ApiError, KubeApi
+from ..kube import SECRETS, SHARD_FLEETS, ApiError, ApiUnavailable, KubeApi
 from ..local.loops import within
 from ..platforms.kubernetes import PodProcess
 from .deletion import Deletion
 from .events import EventRecorder
+from .nodes import LeavingNodes
 from .pods import pod_facts
 from .reconciler import UNSETTLED_S, Reconciler
 from .redis_link import RedisLink
@@ -37,6 +38,12 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 1.0
 MAX_RETRY_S = 30.0
 """Between two tries of something that the API server or Redis refused: what changes there makes no event."""
+MAX_AWAY_S = 5.0
+"""Between two tries of an API server that is away, or has too much to do: soon after it is back, all goes on."""
+BUSY_PATIENCE_US = 20_000_000
+"""An API server that asks to be tried again is no trouble of the fleet's unless it goes on for so long."""
+DELETING_RESYNC_US = 10_000_000
+"""A pod that went unseen would hold a fleet's end up; nobody waits for a fleet that lives as for one that is to go."""
 MIN_PAUSE_S = 0.05
 
 
@@ -47,15 +54,23 @@ class FleetWorker:
         done: the fleet is gone; nothing is left to do.
     """
 
-    def __init__(self, body: Mapping[str, Any], api: KubeApi, clock: Clock, settings: OperatorSettings) -> None:
+    def __init__(
+        self,
+        body: Mapping[str, Any],
+        api: KubeApi,
+        clock: Clock,
+        settings: OperatorSettings,
+        nodes: LeavingNodes,
+    ) -> None:
         self.done = False
-        self._situation = here = Situation(body)
+        self._situation = here = Situation(body, nodes)
         self.namespace, self.name, self.uid = here.namespace, here.name, here.uid
         self._api = api
         self._clock = clock
         self._changed = asyncio.Event()
         self._changed.set()
         self._retry_s = 0.0
+        self._busy_since_us = 0
         say = EventRecorder(api, clock, namespace=here.namespace, fleet=here.name, uid=here.uid)
         self._redis = RedisLink(api, clock, settings.redis_url)
         self._watchdog = WatchdogTask(clock, say, self.wake)
@@ -79,6 +94,11 @@ class FleetWorker:
     def take_pod(self, body: Mapping[str, Any], *, gone: bool) -> None:
         facts, pods = pod_facts(body), self._situation.pods
         if facts is not None and (pods.take_gone(facts) if gone else pods.take(facts)):
+            self.wake()
+
+    def node_changed(self, name: str) -> None:
+        """A node is about to go, or stays after all."""
+        if any(pod.node == name for pod in self._situation.pods.pods.values()):
             self.wake()
 
     def object_gone(self, kind: str, name: str) -> None:
@@ -106,31 +126,55 @@ class FleetWorker:
     async def _step(self) -> float:
         """One look and what follows from it. Returns the seconds after which to look again."""
         here = self._situation
-        here.problems = []
+        before, here.problems = here.problems, []
         try:
             if here.deleting:
                 pause_s = await self._delete()
             else:
                 pause_s = await self._reconciler.step()
-            self._retry_s = 0.0
+            self._retry_s, self._busy_since_us = 0.0, 0
         except InvariantError:
             raise
+        except ApiUnavailable as error:
+            # Nobody is there to read a condition about it, and by the time that one can be written it is over.
+            log.warning("%s", error, extra={"fleet": self.name})
+            here.problems = before
+            self._reconciler.lost_touch()
+            return self._next_retry_s(error)
         except ShardfleetError as error:
             if await self._is_gone(error):
                 self.done = True
                 return 0.0
-            here.problems.insert(0, problem_of(error))
+            if self._is_passing(error):
+                here.problems = before
+            else:
+                here.problems.insert(0, problem_of(error))
             if isinstance(error, StoreUnavailable):
                 here.observed = None
             pause_s = self._next_retry_s(error)
-        if not self.done:
-            try:
-                await self._reporter.write()
-            except ApiError as error:
-                self.done = await self._is_gone(error)
-                log.warning("the status was not written: %s", error, extra={"fleet": self.name})
-                pause_s = min(pause_s, FIRST_RETRY_S)
+        return await self._report(pause_s)
+
+    async def _report(self, pause_s: float) -> float:
+        """Writes the status. Returns the seconds after which to look again, ``pause_s`` where all went well."""
+        if self.done:
+            return pause_s
+        try:
+            await self._reporter.write()
+        except ApiError as error:
+            self.done = await self._is_gone(error)
+            log.warning("the status was not written: %s", error, extra={"fleet": self.name})
+            if isinstance(error, ApiUnavailable):
+                self._reconciler.lost_touch()
+            return min(pause_s, FIRST_RETRY_S)
         return pause_s
+
+    def _is_passing(self, error: ShardfleetError) -> bool:
+        """Whether trying again is all that is needed: a conflict, or an API server that is busy, for a while."""
+        if not isinstance(error, ApiError) or not error.retryable:
+            return False
+        now_us = self._clock.now_unix_us()
+        self._busy_since_us = self._busy_since_us or now_us
+        return now_us - self._busy_since_us < BUSY_PATIENCE_US
 
     async def _is_gone(self, error: ShardfleetError) -> bool:
         """Whether the fleet was deleted while nobody looked: by force, its finalizer taken away by hand."""
@@ -144,7 +188,11 @@ class FleetWorker:
 
     def _next_retry_s(self, error: ShardfleetError) -> float:
         """Soon where another try may help, then ever more rarely."""
-        limit_s = FIRST_RETRY_S if isinstance(error, StoreUnavailable) else MAX_RETRY_S
+        limit_s = MAX_RETRY_S
+        if isinstance(error, StoreUnavailable):
+            limit_s = FIRST_RETRY_S
+        elif isinstance(error, ApiError) and error.retryable:
+            limit_s = MAX_AWAY_S
         self._retry_s = min(limit_s, max(FIRST_RETRY_S, self._retry_s * 2))
         return UNSETTLED_S if isinstance(error, ApiError) and error.status == 409 else self._retry_s
 
@@ -152,6 +200,7 @@ class FleetWorker:
         await self._watchdog.stop()
         with contextlib.suppress(SpecError):
             self._reconciler.read_spec()
+        await self._reconciler.resync(every_us=DELETING_RESYNC_US)
         here = self._situation
         self.done = await self._deletion.step(here.body, here.spec, here.pods)
         here.observed = None

@@ -39,6 +39,8 @@ EVENTS = Kind("v1", "Event", "events")
 POD_DISRUPTION_BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
+NODES = Kind("v1", "Node", "nodes")
+"""Watched only, and of no namespace."""
 
 BY_KIND = {
     kind.kind: kind

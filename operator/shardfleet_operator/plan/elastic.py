@@ -42,14 +42,14 @@ class Surroundings:
     """What only a fleet that can change its size needs to know.
 
     Attributes:
-        leaving: shards whose pods are told to end, or whose nodes take no pods any more.
+        leaving: shards whose pods are on nodes that are about to go (cordoned, or marked for removal).
         outdated: shards whose pods were made from an older spec.
         owned: entities by shard, open journal entries counted in; a shard that is not in it is not known of. Read
             after ``claims``.
         claims: cell path -> shard, of shards that live.
         loads: by cell path.
         positions: by cell path, (n, dimensions); needed only where ``splits_next`` says so.
-        max_surge: outdated shards that are replaced at a time.
+        max_surge: leaving and outdated shards that are replaced at a time.
     """
 
     leaving: frozenset[str] = frozenset()
@@ -133,19 +133,27 @@ class _View:
         strangers = (owning | unknown | claiming) - self.here
         return {shard for shard in strangers if ordinal_of(shard, self.desired.name) is not None}
 
-    def _is_leaving(self, shard: str) -> bool:
+    def _is_ending(self, shard: str) -> bool:
+        """Told to end, by whomever."""
         process = self.processes.get(shard)
-        return shard in self.around.leaving or (process is not None and process.state is ProcessState.STOPPING)
+        return process is not None and process.state is ProcessState.STOPPING
+
+    def _is_leaving(self, shard: str) -> bool:
+        return shard in self.around.leaving or self._is_ending(shard)
 
     @cached_property
     def _to_replace(self) -> Sequence[str]:
-        """Shards with a cell that are to hand it to a newcomer, the urgent ones first."""
+        """Shards with a cell that are to hand it to a newcomer now, the urgent ones first.
+
+        One that is ending is replaced at once, however many are: its pod goes anyway. The others take their turn.
+        """
         to_go = sorted((s for s in self.here if self._is_leaving(s) or s in self.around.outdated), key=self._ordinal)
-        leaving = [shard for shard in to_go if self._is_leaving(shard)]
-        outdated = [shard for shard in to_go if not self._is_leaving(shard)]
+        ending = [shard for shard in to_go if self._is_ending(shard)]
+        leaving = [shard for shard in to_go if self._is_leaving(shard) and not self._is_ending(shard)]
         # One that does not run is made anew in its place.
-        running = [shard for shard in outdated if shard in self.living]
-        return leaving + running[: max(0, self.around.max_surge - self._beyond)]
+        outdated = [shard for shard in to_go if not self._is_leaving(shard) and shard in self.living]
+        turns = max(0, self.around.max_surge - self._beyond - len(ending))
+        return ending + (leaving + outdated)[:turns]
 
     @cached_property
     def _beyond(self) -> int:
@@ -237,12 +245,16 @@ class _View:
         if path is None:
             return None
         sides = [self.layout.by_path[path + side].shard for side in "01"]
-        owned, leaving = self.around.owned, set(self._to_replace)
+        owned, leaving = self.around.owned, self._on_their_way
         keep = max(sides, key=lambda s: (s in self.living, s not in leaving, owned.get(s, 0), -self._ordinal(s)))
         return merge(self.layout, path, keep=keep) if keep in self.living else None
 
     def _loads_without_leaving(self) -> Mapping[str, CellLoad]:
         """Cells of shards that leave weigh nothing, so that they are joined first."""
-        leaving = set(self._to_replace)
-        gone = {cell.path for cell in self.layout.cells if cell.shard in leaving}
+        gone = {cell.path for cell in self.layout.cells if cell.shard in self._on_their_way}
         return {path: load for path, load in self.around.loads.items() if path not in gone}
+
+    @cached_property
+    def _on_their_way(self) -> frozenset[str]:
+        """Shards with a cell that are, or soon will be, to hand it over."""
+        return frozenset(shard for shard in self.here if self._is_leaving(shard)) | frozenset(self._to_replace)

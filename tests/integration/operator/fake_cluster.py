@@ -40,8 +40,13 @@ class FakeCluster:
         self.listeners: list[OnEvent] = []
         self.calls: dict[tuple[str, str], int] = {}
         self.away = False
+        """Nothing is answered, and nobody is told of anything; see ``come_back``."""
         self.refuse: Callable[[str, KubeObject], str | None] = lambda verb, body: None
         self.lost_events: Callable[[str, KubeObject], bool] = lambda kind, body: False
+        self.before_call: Callable[[str, Kind], None] = lambda verb, kind: None
+        """May raise what an API server answers."""
+        self.changes = 0
+        """Of any object, by anybody."""
         self.kubelet = Kubelet(self, folder) if folder is not None else None
         self._uids = itertools.count(1)
         self._versions = itertools.count(1)
@@ -134,11 +139,18 @@ class FakeCluster:
     def of_kind(self, kind: Kind) -> dict[str, KubeObject]:
         return {name: body for (of, _, name), body in sorted(self.objects.items()) if of == kind.kind}
 
+    def come_back(self) -> None:
+        """As a watch that begins anew does, tells what is there, and nothing of what went meanwhile."""
+        self.away = False
+        for body in list(self.objects.values()):
+            self._tell("", body)
+
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _called(self, verb: str, kind: Kind) -> None:
         if self.away:
             raise ApiUnavailable(verb, "connection refused")
+        self.before_call(verb, kind)
         self.calls[verb, kind.kind] = self.calls.get((verb, kind.kind), 0) + 1
 
     @staticmethod
@@ -182,7 +194,8 @@ class FakeCluster:
         return copy.deepcopy(after)
 
     def _tell(self, event: str, body: KubeObject) -> None:
-        if not self.lost_events(event, body):
+        self.changes += event != ""
+        if not self.away and not self.lost_events(event, body):
             for listener in self.listeners:
                 listener(event, copy.deepcopy(body))
 

@@ -63,6 +63,7 @@ async def operator(kmock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "kind": kind.kind, "namespaced": True, "verbs": ["list", "watch", "get", "patch", "create", "delete"],
             "subresources": ["status"] if kind is SHARD_FLEETS else [],
         }  # fmt: skip
+    kmock.resources["v1/nodes"] = {"kind": "Node", "namespaced": False, "verbs": ["list", "watch"]}
     for resource in ("v1/namespaces", "v1/events", "apiextensions.k8s.io/v1/customresourcedefinitions"):
         kmock.resources[resource] = {"verbs": ["list", "watch"]}  # kopf looks for them
     config = {
@@ -104,6 +105,7 @@ async def test_a_fleet_that_is_there_and_one_that_comes_get_their_objects(kmock:
     (pod,) = kmock.objects[key(PODS, "arena-0")]["spec"]["containers"]
     assert pod["image"] == "shardfleet:test"
     watched = {str(one.url).split("?")[0].rsplit("/", 1)[1]: one for one in kmock[kmock_module.action.WATCH]}
+    assert "nodes" in watched
     for kind in CHILDREN:
         assert watched[kind.plural].params["labelSelector"] == names.FLEET_LABEL
 
@@ -114,3 +116,10 @@ async def test_an_object_that_somebody_deletes_is_made_again(kmock: Any, operato
     await until(lambda: key(PODS, "arena-1") in kmock.objects)
     await operator.api.delete(SECRETS, "play", "arena-redis")
     await until(lambda: not kmock.objects[key(SECRETS, "arena-redis")].deleted)
+
+
+@pytest.mark.kmock(cls=Emulator)
+async def test_a_node_that_is_cordoned_is_known(kmock: Any, operator: Operator) -> None:
+    worker = kmock_module.resource("", "v1", "nodes"), None, "worker-1"
+    kmock.objects[worker] = {"metadata": {"name": "worker-1", "resourceVersion": "1"}, "spec": {"unschedulable": True}}
+    await until(lambda: operator.fleets.nodes.reasons == {"worker-1": "is cordoned"})

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from shardfleet_operator.checker import check_directory
 from shardfleet_operator.cluster import names
-from shardfleet_operator.cluster.fleets import Fleets
-from shardfleet_operator.cluster.settings import OperatorSettings
 from shardfleet_operator.kube import (
     CONFIG_MAPS,
     EVENTS,
@@ -23,82 +20,14 @@ from shardfleet_operator.kube import (
     SERVICE_ACCOUNTS,
     SERVICES,
     SHARD_FLEETS,
-    KubeObject,
 )
 from shardfleet_shard.errors import ShardUnavailable
 from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.admin import FleetAdmin
-from shardfleet_shard.store.redis_store import RedisStore
-from shardfleet_shard.system_clock import SystemClock
 
 from ..servers import RedisServer
-from .fake_cluster import FakeCluster, fleet
-
-CLOCK = SystemClock()
-
-
-class Bench:
-    """A cluster, an operator's fleets, and a Redis."""
-
-    def __init__(self, folder: Path, server: RedisServer) -> None:
-        self.cluster = FakeCluster(folder)
-        self.server = server
-        self.failures: list[BaseException] = []
-        self.fleets = self.operator()
-
-    def operator(self) -> Fleets:
-        """Begins a (new) operator: it sees everything that is there, then what changes."""
-        settings = OperatorSettings(image="shardfleet:test", redis_url=self.server.limited_url)
-        fleets = Fleets(self.cluster, CLOCK, settings, on_failure=self.failures.append)
-        self.cluster.listeners = [lambda event, body: take(fleets, event, body)]
-        for body in sorted(self.cluster.objects.values(), key=lambda body: body["kind"] == SHARD_FLEETS.kind):
-            take(fleets, "", body)
-        return fleets
-
-    def fleet(self, name: str = "arena") -> KubeObject:
-        return self.cluster.of_kind(SHARD_FLEETS)[name]
-
-    def condition(self, kind: str, name: str = "arena") -> dict[str, Any]:
-        found = self.fleet(name).get("status", {}).get("conditions", [])
-        return next((one for one in found if one["type"] == kind), {})
-
-    def is_available(self, name: str = "arena") -> bool:
-        return self.condition("Available", name).get("status") == "True"
-
-    def reason(self, kind: str, name: str = "arena") -> str:
-        return str(self.condition(kind, name).get("reason", ""))
-
-    def is_settled(self, shards: int) -> bool:
-        """All there as the spec says, and nothing on its way."""
-        status = self.fleet().get("status", {})
-        return (
-            status.get("observedGeneration") == self.fleet()["metadata"]["generation"]
-            and self.reason("Progressing") == "Settled"
-            and status["readyReplicas"] == status["replicas"] == shards == len(self.cluster.of_kind(PODS))
-        )
-
-    async def until(self, true: Callable[[], Any], *, seconds: float = 25.0) -> None:
-        """Waits, and says what the fleets looked like where it was in vain."""
-        deadline_us = CLOCK.boottime_us() + round(seconds * 1e6)
-        while not true():
-            assert not self.failures, self.failures
-            assert CLOCK.boottime_us() < deadline_us, self._look()
-            await asyncio.sleep(0.05)
-
-    def _look(self) -> str:
-        status = [body.get("status") for body in self.cluster.of_kind(SHARD_FLEETS).values()]
-        pods = [(name, body.get("status")) for name, body in self.cluster.of_kind(PODS).items()]
-        return f"in vain: {status} {pods}"
-
-    def store(self, name: str = "arena", namespace: str = "play") -> RedisStore:
-        return RedisStore(self.server.limited_url, f"{namespace}.{name}")
-
-
-def take(fleets: Fleets, event: str, body: KubeObject) -> None:
-    if body["kind"] == SHARD_FLEETS.kind:
-        fleets.take_fleet(body, gone=event == "DELETED")
-    else:
-        fleets.take_object(body, gone=event == "DELETED")
+from .bench import Bench
+from .fake_cluster import fleet
 
 
 @pytest.fixture
@@ -340,5 +269,5 @@ async def test_an_api_server_that_goes_away_and_comes_back(bench: Bench) -> None
     assert bench.cluster.kubelet is not None
     bench.cluster.kubelet.kill("arena-0")
     await asyncio.sleep(1.5)
-    bench.cluster.away = False
+    bench.cluster.come_back()
     await bench.until(lambda: bench.is_available() and bench.fleet()["status"]["readyReplicas"] == 2)

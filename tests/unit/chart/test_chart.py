@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 from shardfleet_operator.handlers import CHILDREN
-from shardfleet_operator.kube import EVENTS, LEASES, PODS, SECRETS, SHARD_FLEETS, Kind
+from shardfleet_operator.kube import EVENTS, LEASES, NODES, PODS, SECRETS, SHARD_FLEETS, Kind
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "shardfleet"
@@ -68,6 +68,7 @@ _KINDS: dict[str, Kind] = {
     "SECRETS": SECRETS,
     "EVENTS": EVENTS,
     "LEASES": LEASES,
+    "NODES": NODES,
     "SHARD_FLEETS": SHARD_FLEETS,
 }
 # Calls whose kind is in the object: by the file that they are in.
@@ -87,7 +88,7 @@ def used() -> dict[tuple[str, str], set[str]]:
         resource = f"{kind.plural}/{subresource}" if subresource else kind.plural
         result.setdefault((kind.group, resource), set()).update(verbs)
 
-    for kind in (SHARD_FLEETS, *CHILDREN):
+    for kind in (SHARD_FLEETS, *CHILDREN, NODES):
         use(kind, {"list", "watch"})
     use(SHARD_FLEETS, {"update"}, "finalizers")  # blockOwnerDeletion
     for path in sorted((ROOT / "operator" / "shardfleet_operator").rglob("*.py")):
@@ -116,6 +117,7 @@ def test_the_operators_rights_are_exactly_what_its_code_calls() -> None:
     wanted = used()
     lease = wanted.pop((LEASES.group, LEASES.plural))
     assert lease == {"create", "get", "patch"}, "the Role in templates/rbac.yaml has these"
+    assert wanted.pop((NODES.group, NODES.plural)) == {"list", "watch"}, "a ClusterRole of their own has these"
     found = granted()
     # Deletion is for the hook of an uninstall that was told to delete the fleets; see the template.
     fleets = SHARD_FLEETS.group, SHARD_FLEETS.plural

@@ -155,19 +155,21 @@ def rights(role: Object) -> dict[tuple[str, str], set[str]]:
 def test_the_operators_rights_are_cluster_wide_or_in_its_namespaces_alone() -> None:
     wide, narrow = render(), render({"operator.namespaces": ["play", "test"]})
     assert "shardfleet" in of_kind(wide, "ClusterRole") and "shardfleet" in of_kind(wide, "ClusterRoleBinding")
-    assert "shardfleet" not in of_kind(narrow, "ClusterRole") and not of_kind(narrow, "ClusterRoleBinding")
+    assert "shardfleet" not in of_kind(narrow, "ClusterRole")
+    assert list(of_kind(narrow, "ClusterRoleBinding")) == ["shardfleet-nodes"], "nodes are of no namespace"
     roles = [one for one in narrow if one["kind"] == "Role" and one["metadata"]["name"] == "shardfleet"]
     assert [one["metadata"]["namespace"] for one in roles] == ["play", "test"]
     for role in roles:
         assert rights(role) == rights(of_kind(wide, "ClusterRole")["shardfleet"])
     subject = {"kind": "ServiceAccount", "name": "shardfleet", "namespace": NAMESPACE}
     bindings = [one for one in (*wide, *narrow) if one["kind"].endswith("RoleBinding")]
-    assert len(bindings) == 5 and all(one["subjects"] == [subject] for one in bindings)
+    assert len(bindings) == 7 and all(one["subjects"] == [subject] for one in bindings)
 
 
 def test_what_is_granted_is_what_the_code_calls() -> None:
     found = render({"fleets.deleteOnUninstall": True})  # the hook's calls are the code's, too
-    granted = rights(of_kind(found, "ClusterRole")["shardfleet"])
+    roles = of_kind(found, "ClusterRole")
+    granted = {**rights(roles["shardfleet"]), **rights(roles["shardfleet-nodes"])}
     lease = of_kind(found, "Role")["shardfleet-lease"]
     assert all(
         rule.get("resourceNames") == ["shardfleet-operator"] or rule["verbs"] == ["create"] for rule in lease["rules"]

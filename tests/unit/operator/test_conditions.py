@@ -190,3 +190,26 @@ def test_figures_are_written_now_and_then_and_changes_at_once() -> None:
     assert not is_due(moved, written, since_us=FIGURES_INTERVAL_US - 1)
     assert is_due(moved, written, since_us=FIGURES_INTERVAL_US)
     assert is_due(unready, written, since_us=0)
+
+
+def test_a_move_that_no_node_has_room_for_says_what_to_do() -> None:
+    waits = "0/1 nodes are available: 1 node(s) were unschedulable."
+    newcomer = replace(POD, name="arena-2", ordinal=2, waiting="Unschedulable", message=waits)
+    facts = replace(
+        WELL, pods=[POD, newcomer], leaving={"arena-0": "node a is cordoned"}, placed=frozenset({"arena-0", "arena-1"})
+    )
+    degraded = by_type(facts)["Degraded"]
+    assert (degraded.status, degraded.reason) == ("True", "NoNodeForSurge")
+    assert waits in degraded.message and "arena-0 (node a is cordoned)" in degraded.message
+    assert "uncordon" in degraded.message and by_type(facts)["Available"].status == "True"
+    # One that has a cell and no node is another trouble.
+    assert by_type(replace(facts, placed=frozenset({"arena-2"})))["Degraded"].reason == "Unschedulable"
+
+
+def test_a_shard_with_the_whole_world_has_a_cell_that_can_be_read_and_repairs_are_counted() -> None:
+    picture = Picture(
+        generation=1, fleet="arena", pods=[POD], claims={"": ("arena-0", 1)}, counters={"repaired_entities": 3}
+    )
+    status = build_status(picture, [], {}, time=TIME)
+    assert status["shards"][0]["cell"] == "root"
+    assert status["transfers"]["repaired"] == 3

@@ -288,6 +288,44 @@ def test_a_drained_node_gives_its_cells_to_newcomers_first() -> None:
     assert one.layout is not None and set(one.layout.shards) == {"arena-1", "arena-2"}
 
 
+def test_cordoned_shards_take_their_turn_and_no_cell_is_without_a_shard() -> None:
+    one = world(4)
+    one.cordoned = {"arena-0", "arena-1", "arena-2"}
+    for _ in range(200):
+        one.step()
+        assert len(one.claims) == 4, "a cell was without a shard"
+    assert one.is_at_rest() and one.most_pods == 5
+    assert one.layout is not None and "arena-3" in one.layout.shards, "one that could stay was moved"
+
+
+def test_a_shard_alone_is_moved_off_its_node() -> None:
+    one = world(1)
+    one.cordoned = {"arena-0"}
+    one.settle()
+    assert one.layout is not None and one.layout.shards == ["arena-1"]
+
+
+def test_a_node_that_is_uncordoned_before_the_move_began_keeps_its_shard() -> None:
+    one = world(2)
+    version = one.layout.version if one.layout else 0
+    one.cordoned = {"arena-0"}
+    observed, around = one.observe()
+    one.perform(plan_elastic(one.desired, observed, around, one.now_us))  # the newcomer's pod, which waits for a node
+    assert "arena-2" in one.pods and not one.pods["arena-2"].living
+    one.cordoned.clear()
+    one.settle()
+    assert one.layout is not None and one.layout.version == version and set(one.pods) == {"arena-0", "arena-1"}
+
+
+def test_pods_that_end_are_replaced_at_once_however_many() -> None:
+    one = world(4)
+    for name in ("arena-0", "arena-1", "arena-2"):
+        one.pods[name].told = True
+    one.step()
+    assert {"arena-4", "arena-5", "arena-6"} <= set(one.pods)
+    one.settle()
+
+
 def test_one_shard_alone_can_be_rolled() -> None:
     one = world(1)
     one.revision += 1

@@ -19,7 +19,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights bench bench-quick kind-up kind-down e2e lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights bench bench-quick model model-quick kind-up kind-down e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -85,6 +85,12 @@ bench: install ## every figure three times, into build/bench.json
 
 bench-quick: install ## every figure once, in under a minute, into build/bench.json
 	$(BIN)/python -m tests.performance.bench --quick --out build/bench.json
+
+model: install ## the protocol's model in docs/spec: all configurations and all known-wrong variants (needs spin and gcc)
+	$(BIN)/python -m tests.model.check
+
+model-quick: install ## one configuration and one variant of it, in seconds
+	$(BIN)/python -m tests.model.check --quick
 
 kind-up: ## a Kubernetes cluster of three kind nodes; KUBECONFIG is build/kubeconfig (see tests/cluster/README.md)
 	$(PYTHON) -m tests.cluster up

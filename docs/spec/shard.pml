@@ -1,0 +1,101 @@
+/* What a shard does that belongs to no single transfer: begin one, publish, come back. */
+
+#ifndef MAY_BEGIN
+#define MAY_BEGIN(i) (true)
+#endif
+#ifndef CAN_TRIM_MORE
+#define CAN_TRIM_MORE(i) (false)
+#endif
+
+inline begin_transfer(i, t) { /* outgoing.py begin: BEGIN and the offer leave together */
+  source[transfers] = i;
+  target[transfers] = t;
+  offered[transfers] = version[i];
+  source_current[transfers] = true;
+  target_current[transfers] = true;
+  outgoing[transfers] = OFFERED;
+  leaving[i] = transfers + 1;
+#ifdef ROLL_CALL
+  outdated[transfers] = roll != OPEN;
+#endif
+  transfers++
+}
+
+proctype Shard(byte i) {
+  byte y, top, top_owner, contained;
+  byte t;
+end:
+  do
+  /* Step 4 of a tick: the entity is past a border. To any other shard, once an acceptor is there. */
+  :: d_step {
+       !calm && mode[i] == UP && MAY_BEGIN(i) && ROW_STAYS(i) && transfers < TRANSFERS && mode[(i + 1) % SHARDS] == UP ->
+       begin_transfer(i, (i + 1) % SHARDS)
+     }
+#if SHARDS > 2
+  :: d_step {
+       !calm && mode[i] == UP && MAY_BEGIN(i) && ROW_STAYS(i) && transfers < TRANSFERS && mode[(i + 2) % SHARDS] == UP ->
+       begin_transfer(i, (i + 2) % SHARDS)
+     }
+#endif
+
+  /* Step 6: the manifest, and with it the journal's trim. */
+  :: d_step {
+       mode[i] == UP && REDIS_SERVES && (ROW_IS_NEWS(i) || CAN_TRIM(i) || CAN_TRIM_MORE(i)) ->
+       applied_prefix(i);
+       overtake_late_publish(i);
+#ifdef ROLL_CALL
+       held[i] = 0;
+       held_from[i] = 0;
+#endif
+#ifdef LIFE
+       publish_life(i);
+#endif
+#ifdef TAKEOVER
+       publish_takeover(i);
+#endif
+       publish_script(i, version[i], from[i], contained);
+       contained = 0
+     }
+#ifdef LATE_PUBLISH
+  :: d_step { /* a manifest whose request is held up on its way */
+       !calm && mode[i] == UP && REDIS_SERVES && late[i] == NONE ->
+       applied_prefix(i);
+       late[i] = ON_ITS_WAY;
+       late_version[i] = version[i];
+       late_from[i] = from[i];
+       late_trim[i] = contained;
+       contained = 0
+     }
+  :: d_step {
+       late[i] != NONE && REDIS_SERVES ->
+       if
+#ifndef WRONG_OLDER_MANIFEST_OVER_NEWER
+       :: late[i] == OLDER /* refused: (epoch, tick) is not above the stored one */
+#endif
+       :: else -> publish_script(i, late_version[i], late_from[i], late_trim[i])
+       fi;
+       late[i] = NONE;
+       late_version[i] = 0;
+       late_from[i] = 0;
+       late_trim[i] = 0
+     }
+#endif
+
+  /* RECOVER; then everyone's manifests and journals are read, at any time; then the old lease has to end. */
+  :: d_step {
+       mode[i] == DOWN && REDIS_SERVES ->
+       recover_script(i);
+       mode[i] = FENCING
+     }
+  :: d_step {
+       mode[i] == FENCING && REDIS_SERVES ->
+       rebuild(i);
+       mode[i] = REBUILT
+     }
+#ifdef WRONG_NO_WAIT_FOR_THE_OLD_LEASE
+  :: d_step { mode[i] == REBUILT && REDIS_SERVES -> mode[i] = UP }
+#else
+  :: d_step { mode[i] == REBUILT && REDIS_SERVES && !OLD_LEASE_STANDS(i) -> mode[i] = UP }
+#endif
+  od
+}

@@ -149,8 +149,35 @@ inline say_known(x, with_rows) {
   fi
 }
 
+inline drop_what_is_late(i) { /* from now on answers and frames of a former generation are dropped */
+  for (y : 0 .. TRANSFERS - 1) {
+    if
+    :: y < transfers && source[y] == i ->
+#ifndef WRONG_OLD_ANSWERS_TAKEN
+       late_cancel[y] = SILENCE;
+#endif
+#ifndef WRONG_OLD_FRAMES_TAKEN
+       says_accepted[y] = false;
+       says_never[y] = false;
+#endif
+       skip
+    :: else
+    fi;
+    if
+    :: y < transfers && target[y] == i ->
+#ifndef WRONG_OLD_ANSWERS_TAKEN
+       late_accept[y] = SILENCE;
+#endif
+       skip
+    :: else
+    fi
+  }
+  y = 0
+}
+
 inline rejoin_script(i) {
   said[i] = true;
+  drop_what_is_late(i);
 #ifndef WRONG_ROLL_CALL_WITHOUT_ROWS
   if
   :: version[i] -> held[i] = version[i]; held_from[i] = from[i]
@@ -273,14 +300,6 @@ inline settle_records(i) { /* CloseRollCall with `ready` */
   }
 }
 
-inline drop_late_answers() {
-  for (y : 0 .. TRANSFERS - 1) {
-    late_accept[y] = SILENCE;
-    late_cancel[y] = SILENCE
-  }
-  y = 0
-}
-
 inline conclude(i) {
   fold();
   conclude_transfers(i);
@@ -328,7 +347,6 @@ end:
   :: d_step {
        roll == CLOSED && IS_READY(0) && IS_READY(1) ->
        roll = OPEN;
-       drop_late_answers();
        said[0] = false;
        said[1] = false;
        ready[0] = false;

@@ -85,7 +85,7 @@ VARIANTS = tuple(
         ("READ_TAKEN_AS_PROMISE", "packets", "the target promises 'never' because it read 'started'"),
         ("TARGET_FORGETS_ITS_OFFER", "packets", "the target gives up an offer after a while"),
         ("WATCHDOG_CANCELS_ACCEPTED", "packets", "the watchdog undoes an accepted transfer"),
-        ("CENSUS_RESTORES_FROM_TWO_MOMENTS", "packets", "a census reads one shard, then the other, and restores at once"),
+        ("CENSUS_RESTORES_FROM_TWO_MOMENTS", "packets", "a census restores from reads of two moments"),
         ("NO_EPOCH_CHECK", "crash", "scripts do not compare epochs"),
         ("BOTH_EPOCHS_IN_EVERY_SCRIPT", "crash", "every script needs both epochs current, not ACCEPT alone"),
         ("RECOVER_KEEPS_SOURCE_AS_HOLDER", "crash", "a recovered source stays a holder of what was accepted"),

@@ -63,13 +63,10 @@ CONFIGURATIONS = (
     _configuration(
         "forget-lease", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2 ZOMBIES=1", "the same, and a shard that misses the roll-call"
     ),
-    _configuration("forget-twice", "TRANSFERS=1 ROLL_CALL=2", "twice"),
-    _configuration("forget-return", "TRANSFERS=2 ROLL_CALL=1", "there and back, Redis falls back once"),
     _configuration("wipe", "TRANSFERS=2 ROLL_CALL=1 WIPE", "there and back, Redis loses everything once"),
     _configuration("wipe-crash", "TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "the same once, and a crash after it"),
     _configuration("ends-crash", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 ENDS", "no endless run after the faults: as lease"),
     _configuration("ends-takeover", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 TAKEOVER ENDS", "the same, as takeover-lease"),
-    _configuration("ends-life", "TRANSFERS=1 CRASHES=1 LIFE=1 ENDS", "the same, as life with one life"),
     _configuration("ends-forget", "TRANSFERS=1 CRASHES=1 ROLL_CALL=1 ENDS", "the same, as forget"),
 )
 

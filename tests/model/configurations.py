@@ -63,6 +63,7 @@ CONFIGURATIONS = (
     _configuration(
         "forget-lease", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2 ZOMBIES=1", "the same, and a shard that misses the roll-call"
     ),
+    _configuration("forget-twice", "TRANSFERS=1 ROLL_CALL=2", "twice, also in the middle of a roll-call"),
     _configuration("wipe", "TRANSFERS=2 ROLL_CALL=1 WIPE", "there and back, Redis loses everything once"),
     _configuration("wipe-crash", "TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "the same once, and a crash after it"),
     _configuration("ends-crash", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 ENDS", "no endless run after the faults: as lease"),

@@ -25,8 +25,8 @@ from shardfleet_operator.operator_process import Operator, OperatorOptions
 from shardfleet_shard.errors import UsageError
 
 from ..servers import RedisServer
+from .bench import CLOCK, Bench
 from .fake_cluster import FakeCluster, fleet
-from .test_worker import CLOCK, Bench
 
 KUBECTL = """#!/bin/sh
 # Answers as a cluster would; what it was asked is in calls.

@@ -10,6 +10,7 @@ TESTS ?= tests
 E2E ?= tests/e2e
 SEEDS ?= 2000
 FROM ?= 0
+HOURS ?= 5-9
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,11 +20,11 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights bench bench-quick model model-quick kind-up kind-down e2e lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick model model-quick kind-up kind-down e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-12s %s\n' "$$name" "$$text"; done
+		printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 install: $(STAMP) ## make .venv with the command shardfleet in it, from the lock; nothing to do when up to date
 
@@ -80,6 +81,10 @@ variants: install ## protocols that are known to be wrong: the simulation must f
 flights: install ## a day of recorded aircraft over Switzerland through six shards
 	$(BIN)/python examples/flights/run.py
 
+# The whole day, through the same test that `make e2e` runs on four hours of it.
+flights-cluster: ## the same on the kind cluster: six pods, proved by their traces
+	$(MAKE) e2e E2E=tests/e2e/test_3_flights.py HOURS=0-24
+
 bench: install ## every figure three times, into build/bench.json
 	$(BIN)/python -m tests.performance.bench --out build/bench.json
 
@@ -107,17 +112,22 @@ e2e: install ## tests/e2e on the kind cluster; on another one: make e2e KUBECONF
 else
 e2e: KUBECONFIG = $(CURDIR)/build/kubeconfig
 e2e: IMAGE = shardfleet:dev
+e2e: RAIN_IMAGE = shardfleet-rain:dev
+e2e: FLIGHTS_IMAGE = shardfleet-flights:dev
 e2e: install
+	$(BIN)/python examples/flights/prepare.py --out build/flights-e2e --hours $(HOURS)
 	$(PYTHON) -m tests.cluster up
-	$(PYTHON) -m tests.cluster image --tag $(IMAGE) --load
+	$(PYTHON) -m tests.cluster image --tag $(IMAGE) --also $(RAIN_IMAGE)=examples/simulation-plugin \
+		--also $(FLIGHTS_IMAGE)=build/flights-e2e --load
 	$(e2e-run)
 endif
 
 # Progress is worth seeing, so nothing is captured.
 define e2e-run
 kubectl=$$($(PYTHON) -m tests.cluster tool kubectl) && helm=$$($(PYTHON) -m tests.cluster tool helm) && \
-	KUBECONFIG="$(KUBECONFIG)" SHARDFLEET_IMAGE="$(IMAGE)" KUBECTL="$$kubectl" HELM="$$helm" \
-	$(BIN)/python -m pytest -s -v $(E2E)
+	KUBECONFIG="$(KUBECONFIG)" SHARDFLEET_IMAGE="$(IMAGE)" SHARDFLEET_RAIN_IMAGE="$(RAIN_IMAGE)" \
+	SHARDFLEET_FLIGHTS_IMAGE="$(FLIGHTS_IMAGE)" KUBECTL="$$kubectl" HELM="$$helm" \
+	$(BIN)/python -m pytest -s -v --durations=25 $(E2E)
 endef
 
 # Resolved anew to the newest versions that pyproject.toml allows, in a venv of its own. A requirement that only some

@@ -12,6 +12,7 @@ from .kubectl import REPOSITORY, Kubectl, Refused, Tools, run, say, until
 
 SYSTEM = "shardfleet-system"
 WORLDS = "shardfleet-worlds"
+WORLDS_TOO = "shardfleet-worlds-too"
 RELEASE = "shardfleet"
 CRD = "shardfleets.shardfleet.dev"
 OPERATOR_LABELS = "app.kubernetes.io/component=shardfleet-operator"
@@ -60,10 +61,10 @@ class Release:
         }
         return [word for name, value in pairs.items() for word in ("--set-string", f"{name}={value}")]
 
-    def install(self) -> None:
+    def install(self, *more: str) -> None:
         chart = str(REPOSITORY / "charts" / "shardfleet")
-        say(f"helm install {RELEASE}, image {image()}")
-        self.helm("install", RELEASE, chart, *self.values(), "--wait", "--timeout", "4m")
+        say(f"helm install {RELEASE}, image {image()} {' '.join(more)}")
+        self.helm("install", RELEASE, chart, *self.values(), *more, "--wait", "--timeout", "4m")
         say("installed")
 
     def upgrade(self, *more: str) -> None:
@@ -86,6 +87,19 @@ class Release:
                 return str(pod["metadata"]["name"])
         return ""
 
+    def restart_redis(self) -> None:
+        """The pod of the bundled Redis is deleted; another one is ready when this returns."""
+        name = "shardfleet-redis-0"
+
+        def uid() -> str:
+            exists = self.system.exists("pod", name)
+            return str(self.system.json("get", "pod", name)["metadata"]["uid"]) if exists else ""
+
+        before = uid()
+        self.system("delete", "pod", name)
+        until("another Redis", lambda: uid() not in ("", before), timeout_s=90)
+        self.system("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+
     def redis_keys(self, pattern: str) -> list[str]:
         """Keys in the bundled Redis, asked for from within the operator's pod."""
         code = (
@@ -99,7 +113,7 @@ class Release:
 def clear(release: Release) -> None:
     """What an interrupted run left."""
     tools = release.tools
-    for namespace in (WORLDS,):
+    for namespace in (WORLDS, WORLDS_TOO):
         kubectl = Kubectl(tools=tools, namespace=namespace)
         if not kubectl.exists("namespace", namespace):
             continue

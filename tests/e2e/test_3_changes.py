@@ -1,31 +1,24 @@
-"""Fleets that are changed, drained and broken while thousands of entities move; proved by the traces of all pods."""
+"""Fleets that are changed and broken while thousands of entities move; proved by the traces of all pods."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .fleets import LiveFleet
-from .kubectl import say, until
+from .kubectl import until
 from .release import Release
 from .traces import Traces
-from .worlds import proved, world
-
-CROWD = 2_000
-PATIENCE_S = 240.0
-
-
-def scale(fleet: LiveFleet, replicas: int) -> None:
-    say(f"kubectl scale sf {fleet.name} --replicas={replicas}")
-    fleet.kubectl("scale", "sf", fleet.name, f"--replicas={replicas}")
-    fleet.wait_settled(replicas, entities=CROWD, timeout_s=PATIENCE_S)
+from .worlds import CROWD, PATIENCE_S, proved, world
 
 
 def test_four_six_two(release: Release, traces: Traces, tmp_path: Path) -> None:
     with world(release, "scaled", shards=4, entities=CROWD) as fleet:
         fleet.wait_handoffs(CROWD, timeout_s=60)
-        scale(fleet, 6)
+        fleet.scale(6, entities=CROWD, timeout_s=PATIENCE_S)
         fleet.wait_handoffs(CROWD, timeout_s=60)
-        scale(fleet, 2)
+        fleet.scale(2, entities=CROWD, timeout_s=PATIENCE_S)
         fleet.wait_handoffs(200, timeout_s=60)
     proved(traces, fleet, tmp_path)
 
@@ -45,7 +38,7 @@ def test_a_pod_deleted_by_hand_hands_its_entities_over(release: Release, traces:
     with world(release, "deleted", shards=3, entities=CROWD) as fleet:
         uid = fleet.pods()["deleted-1"]["metadata"]["uid"]
         fleet.kubectl("delete", "pod", "deleted-1", "--wait=false")
-        until("the pod is gone", lambda: uid not in uids_of(fleet), timeout_s=150, tell=fleet.tell)
+        until("the pod is gone", lambda: uid not in fleet.uids(), timeout_s=150, tell=fleet.tell)
         fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
     proved(traces, fleet, tmp_path)
 
@@ -53,10 +46,10 @@ def test_a_pod_deleted_by_hand_hands_its_entities_over(release: Release, traces:
 def test_a_killed_shard_recovers(release: Release, traces: Traces, tmp_path: Path) -> None:
     with world(release, "killed", shards=3, entities=CROWD) as fleet:
         pod = fleet.pods()["killed-1"]
-        traces.kill(pod["spec"]["nodeName"], "killed-1")
+        traces.kill(pod["spec"]["nodeName"], "shard", "--shard", "killed-1")
         until(
             "another pod of that shard",
-            lambda: pod["metadata"]["uid"] not in uids_of(fleet) and "killed-1" in fleet.pods(),
+            lambda: pod["metadata"]["uid"] not in fleet.uids() and "killed-1" in fleet.pods(),
             timeout_s=90,
             tell=fleet.tell,
         )
@@ -64,38 +57,40 @@ def test_a_killed_shard_recovers(release: Release, traces: Traces, tmp_path: Pat
     proved(traces, fleet, tmp_path, bound_s=60, planned=False)
 
 
-def test_a_drained_node_that_holds_the_operator_too(release: Release, traces: Traces, tmp_path: Path) -> None:
-    """All of the node but Redis, whose volume may be bound to it."""
-    with world(release, "drained", shards=4, entities=CROWD) as fleet:
-        operator = release.operator_pod()
-        node = release.system.json("get", "pod", operator)["spec"]["nodeName"]
-        say(f"kubectl drain {node}, which holds {operator} and {sorted(on_node(fleet, node))}")
-        try:
-            selector = "app.kubernetes.io/name=shardfleet,app.kubernetes.io/component notin (redis)"
-            words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=270s")
-            fleet.kubectl(*words, "--pod-selector", selector, timeout_s=300)
-            assert not on_node(fleet, node)
-            until("another operator", lambda: release.operator_pod() not in ("", operator), timeout_s=90)
-            fleet.wait_settled(4, entities=CROWD, timeout_s=PATIENCE_S)
-        finally:
-            fleet.kubectl("uncordon", node)
-    proved(traces, fleet, tmp_path)
-
-
 def test_a_changed_template_is_rolled_shard_by_shard(release: Release, traces: Traces, tmp_path: Path) -> None:
     with world(release, "rolled", shards=3, entities=CROWD) as fleet:
-        before = uids_of(fleet)
+        before = fleet.uids()
         fleet.patch({"template": {"metadata": {"labels": {"example.com/color": "green"}}}})
-        until("every pod is another one", lambda: not before & uids_of(fleet), timeout_s=PATIENCE_S, tell=fleet.tell)
+        until("every pod is another one", lambda: not before & fleet.uids(), timeout_s=PATIENCE_S, tell=fleet.tell)
         fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
         colors = {pod["metadata"]["labels"].get("example.com/color") for pod in fleet.pods().values()}
         assert colors == {"green"}
     proved(traces, fleet, tmp_path)
 
 
-def uids_of(fleet: LiveFleet) -> set[str]:
-    return {pod["metadata"]["uid"] for pod in fleet.pods().values()}
+def test_a_change_in_the_middle_of_another_and_an_operator_killed_in_both(
+    release: Release, traces: Traces, tmp_path: Path
+) -> None:
+    """A roll becomes a scale and another roll before it is done; the operator dies in the middle of it all, and again
+    in the middle of the fleet's deletion."""
+
+    def kill_again(fleet: LiveFleet) -> None:
+        until("a pod that ends", lambda: any(is_ending(pod) for pod in fleet.pods().values()), timeout_s=60)
+        traces.kill_operator(release)
+
+    with world(release, "hurried", shards=2, entities=CROWD, while_it_ends=kill_again) as fleet:
+        before = fleet.uids()
+        fleet.patch({"template": {"metadata": {"labels": {"example.com/color": "blue"}}}})
+        until("a surge pod", lambda: fleet.uids() - before, timeout_s=60, tell=fleet.tell)
+        fleet.patch({"replicas": 3, "template": {"metadata": {"labels": {"example.com/color": "red"}}}})
+        until("the next step", lambda: len(fleet.uids() - before) > 1, timeout_s=PATIENCE_S, tell=fleet.tell)
+        traces.kill_operator(release)
+        fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
+        assert not before & fleet.uids()
+        colors = {pod["metadata"]["labels"].get("example.com/color") for pod in fleet.pods().values()}
+        assert colors == {"red"}
+    proved(traces, fleet, tmp_path)
 
 
-def on_node(fleet: LiveFleet, node: str) -> set[str]:
-    return {name for name, pod in fleet.pods().items() if pod["spec"].get("nodeName") == node}
+def is_ending(pod: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

@@ -14,12 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from .kubectl import Kubectl, say, until
-from .release import WORLDS, image
+from .release import SYSTEM, WORLDS, Release, image
 
 COLLECTORS = "shardfleet-e2e-traces"
 CLAIM = "traces"
 FOLDER = "/var/lib/shardfleet-e2e-traces"
 _LABELS = {"app": "traces"}
+
+_FIND = (
+    "import os, pathlib, subprocess, sys\n"
+    "def words(path):\n"
+    "    try: return path.read_bytes().decode().split('\\0')\n"
+    "    except OSError: return []\n"
+    "found = [int(path.parent.name) for path in pathlib.Path('/proc').glob('[0-9]*/cmdline')\n"
+    "         if int(path.parent.name) != os.getpid() and set(sys.argv[1:]) <= set(words(path))]\n"
+)
+"""Process ids into ``found``, of those that have all words of our own command line on theirs."""
 
 
 def _volume() -> dict[str, Any]:
@@ -91,6 +101,8 @@ class Traces:
         labels = {"pod-security.kubernetes.io/enforce": "privileged"}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": COLLECTORS, "labels": labels}}
         self.kubectl.apply(namespace)
+        # An interrupted run's volume stays bound to the claim that it had, which went with its namespace.
+        self.kubectl("delete", "pv", COLLECTORS, "--ignore-not-found", timeout_s=60)
         self.kubectl.apply(_volume(), _claim(), _collector())
         until("collectors of traces on all nodes", self._all_ready, timeout_s=90)
 
@@ -114,20 +126,42 @@ class Traces:
         say(f"{len(found)} files of traces of {fleet}, {size / 1e6:.0f} MB")
         return found
 
-    def kill(self, node: str, shard: str) -> None:
-        """SIGKILL to a shard's process, as a machine without memory does it."""
-        code = (
-            "import os, pathlib, sys\n"
-            "for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
-            "    try: words = path.read_bytes().decode().split('\\0')\n"
-            "    except OSError: continue\n"
-            "    if '--shard' in words and sys.argv[1] in words and 'shard' in words:\n"
-            "        os.kill(int(path.parent.name), 9); print(path.parent.name)\n"
+    def kill(self, node: str, *words: str) -> None:
+        """SIGKILL to the process with these words on its command line, as a machine without memory does it."""
+        killed = self._run(node, _FIND + "for pid in found: os.kill(pid, 9); print(pid)", *words).split()
+        assert killed, f"no process with {words} on {node}"
+
+    def kill_operator(self, release: Release) -> None:
+        """SIGKILL; the kubelet starts it again in the same pod, and it must wait until its own Lease has run out."""
+        pod = until("an operator's pod", release.operator_pod, timeout_s=90)
+        say(f"SIGKILL to {pod}")
+        node = release.system.json("get", "pod", pod)["spec"]["nodeName"]
+        self.kill(node, "operator", f"--lease-namespace={SYSTEM}")
+
+    def pause_api_server(self, seconds: int, *, after_s: int) -> None:
+        """SIGSTOP soon, SIGCONT after a while: requests and watches hang, and nobody is told why."""
+        code = _FIND + (
+            "assert found, 'no kube-apiserver'\n"
+            f"script = f'sleep {after_s}; kill -STOP {{found[0]}}; sleep {seconds}; kill -CONT {{found[0]}}'\n"
+            "quiet = subprocess.DEVNULL\n"
+            "subprocess.Popen(['sh', '-c', script], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)\n"
         )
+        self._run(self._control_plane(), code, "kube-apiserver")
+
+    def audit_log(self) -> str:
+        """What the API server wrote down of the operator's requests; '' where it keeps no such log."""
+        code = "import pathlib, sys\nfor log in pathlib.Path('/proc/1/root/var/log/kubernetes').glob('audit*.log'): "
+        return self._run(self._control_plane(), code + "sys.stdout.write(log.read_text())")
+
+    def _control_plane(self) -> str:
+        nodes = self.kubectl.items("nodes", "-l", "node-role.kubernetes.io/control-plane")
+        assert nodes, "this cluster shows no control plane among its nodes"
+        return str(nodes[0]["metadata"]["name"])
+
+    def _run(self, node: str, code: str, *words: str) -> str:
+        """Python as root among all processes of a node."""
         (pod,) = self.kubectl.items("pods", "-l", "app=traces", "--field-selector", f"spec.nodeName={node}")
-        words = ("--", "/opt/shardfleet/bin/python", "-c", code, shard)
-        killed = self.kubectl("exec", pod["metadata"]["name"], *words).split()
-        assert killed, f"no process of {shard} on {node}"
+        return self.kubectl("exec", pod["metadata"]["name"], "--", "/opt/shardfleet/bin/python", "-c", code, *words)
 
     def close(self) -> None:
         """The nodes' folders are emptied, and all objects go."""

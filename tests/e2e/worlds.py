@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,36 +15,35 @@ from .kubectl import say
 from .release import Release
 from .traces import CLAIM, Traces
 
+CROWD = 2_000
+"""Entities of a world that is changed."""
+PATIENCE_S = 240.0
+"""For a change to be done."""
+
 PLANNED_HOLE_TICKS = 3
 """No planned move may leave an entity unsimulated for longer."""
 
 
+def template(cpu: str) -> dict[str, Any]:
+    """A pod template that asks for so much of a processor."""
+    container = {"name": "shard", "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}}}
+    return {"spec": {"containers": [container]}}
+
+
+SMALL = template("20m")
+"""For fleets that only have to be there."""
+BUSY = template("150m")
+"""For shards that must keep time beside the cluster's own programs, and of which eight must fit on one small node."""
+
+
 @contextmanager
-def world(release: Release, name: str, *, shards: int, entities: int, **spec: Any) -> Iterator[LiveFleet]:
-    """A settled fleet; at the end it is deleted, whatever happened, so that every trace has its end."""
+def traced(
+    release: Release, name: str, *, while_it_ends: Callable[[LiveFleet], None] | None = None, **spec: Any
+) -> Iterator[LiveFleet]:
+    """A fleet from its first moment on; deleted at the end, whatever happened, so that every trace has one."""
     live = LiveFleet(kubectl=release.worlds, name=name)
-    simulation = {"name": "orbit", "seedEntities": entities}
-    trace = {"claimName": CLAIM}
-    # Small shares: all pods of a test have to fit on what one small machine has.
-    container = {"name": "shard", "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}}}
-    template = {"spec": {"containers": [container]}}
-    # On a small machine a new pod's start keeps the disk busy, and Redis, which syncs every write, waits for up to a
-    # second. Entities whose answer is not there at their switch are frozen, which is safe, and here not what is tested:
-    # a hole would measure the disk. With a delay that is longer than that, holes come from the moves themselves.
-    handoff = {"delay": "1s"} if entities > 500 else {}
-    release.worlds.apply(
-        fleet(
-            name,
-            replicas=shards,
-            simulation=simulation,
-            trace=trace,
-            template=template,
-            handoff=handoff,
-            **spec,
-        )
-    )
+    release.worlds.apply(fleet(name, **{"trace": {"claimName": CLAIM}, "template": BUSY, **spec}))
     try:
-        live.wait_settled(shards, entities=entities, timeout_s=120)
         yield live
         live.wait("has nothing missing", _is_whole, timeout_s=60)
     except BaseException:
@@ -52,12 +51,30 @@ def world(release: Release, name: str, *, shards: int, entities: int, **spec: An
         say(release.worlds("get", "pods", "-o", "wide"))
         raise
     finally:
-        live.delete(timeout_s=240)
+        try:
+            if while_it_ends is not None:
+                live.kubectl("delete", "sf", live.name, "--wait=false")
+                while_it_ends(live)
+        finally:
+            live.delete(timeout_s=240)
+
+
+@contextmanager
+def world(release: Release, name: str, *, shards: int, entities: int, **spec: Any) -> Iterator[LiveFleet]:
+    """A settled fleet of ``orbit``."""
+    # Where pods start on two busy cores, Redis' answer may take longer than the default of 60 ms. Entities whose answer
+    # is not there at their switch are frozen, which is safe, and not what is tested here: with a longer delay, holes
+    # come from the moves themselves.
+    handoff = {"delay": "1s"} if entities > 500 else {}
+    simulation = {"name": "orbit", "seedEntities": entities}
+    with traced(release, name, replicas=shards, simulation=simulation, handoff=handoff, **spec) as live:
+        live.wait_settled(shards, entities=entities, timeout_s=120)
+        yield live
 
 
 def _is_whole(status: dict[str, Any]) -> bool:
     census = status["entities"]
-    return bool(census["expected"] == census["owned"] and not census["missing"] and not census["doubled"])
+    return bool(not census["missing"] and not census["doubled"])
 
 
 def proved(traces: Traces, live: LiveFleet, folder: Path, *, bound_s: float = 5.0, planned: bool = True) -> CheckReport:

@@ -6,6 +6,7 @@ import pytest
 
 from .fleets import LiveFleet, fleet
 from .kubectl import Refused, until
+from .own_redis import OwnRedis
 from .release import CRD, Release
 
 
@@ -45,16 +46,24 @@ def test_uninstall_leaves_the_crd(release: Release) -> None:
     assert names == {"ServiceAccount/default"}
 
 
-def test_installed_again_and_uninstalled_with_its_fleets(release: Release) -> None:
-    """With ``fleets.deleteOnUninstall`` nothing hangs, and the CRD goes where ``crds.keep`` says so."""
-    release.install()
+def test_a_redis_of_ones_own_and_an_uninstall_with_living_fleets(release: Release) -> None:
+    """With ``fleets.deleteOnUninstall`` nothing hangs, and with ``crds.keep=false`` the CRD goes too."""
+    own = OwnRedis(kubectl=release.system)
+    own.start()
+    outside = ("--set", "redis.enabled=false", "--set-string", f"redis.existingSecret={own.name}")
+    release.install(*outside)
+    assert not release.system.exists("statefulset", "shardfleet-redis")
+    release.helm("test", "shardfleet", "--timeout", "2m")
     release.worlds.apply(fleet("arena", replicas=2))
     arena = LiveFleet(kubectl=release.worlds, name="arena")
     arena.wait_settled(2, entities=50, timeout_s=120)
-    release.upgrade("--set", "fleets.deleteOnUninstall=true", "--set", "crds.keep=false")
+    assert release.redis_keys("sf:*arena*")
+    release.upgrade(*outside, "--set", "fleets.deleteOnUninstall=true", "--set", "crds.keep=false")
+    arena.wait_handoffs(20, timeout_s=90)
     release.uninstall()
     until("no pods of the fleet", lambda: not arena_pods(release), timeout_s=60)
     until("no CRD", lambda: not release.system.exists("crd", CRD), timeout_s=60)
+    own.stop()
 
 
 def arena_pods(release: Release) -> list[str]:

@@ -207,6 +207,7 @@ def test_people() -> None:
     }
     assert aggregated == {
         "shardfleet": set(),
+        "shardfleet-nodes": set(),
         "shardfleet-viewer": set(),  # a forward is more than a look
         "shardfleet-view": {"view"},
         "shardfleet-edit": {"edit", "admin"},

@@ -21,7 +21,7 @@ from .cluster.fleets import Fleets
 from .cluster.settings import OperatorSettings
 from .handlers import quieten_kopf, watch
 from .inspection import FleetSight, Inspection, NotNow, served
-from .kube import NODES, SHARD_FLEETS, ApiError, ApiUnavailable
+from .kube import NODES, SHARD_FLEETS, ApiError
 from .kube.http_api import HttpKubeApi
 from .kube.lease import LeaderLease
 
@@ -120,9 +120,10 @@ class Operator:
         """Raises ``UsageError`` where the cluster has no ShardFleets: kopf would watch nothing and say nothing."""
         try:
             await self.api.list(SHARD_FLEETS, next(iter(self.options.namespaces), ""))
-        except ApiUnavailable as error:
-            log.warning("%s", error)
         except ApiError as error:
+            if error.retryable:  # it is away, or has only just started
+                log.warning("%s", error)
+                return
             if error.status != 404:
                 raise
             raise UsageError(
@@ -132,9 +133,10 @@ class Operator:
     async def _may_watch_nodes(self) -> bool:
         try:
             await self.api.list(NODES, "")
-        except ApiUnavailable as error:
-            log.warning("%s", error)
         except ApiError as error:
+            if error.retryable:
+                log.warning("%s", error)
+                return True
             if error.status != 403:
                 raise
             log.warning(

@@ -20,7 +20,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick model model-quick kind-up kind-down e2e lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-operator model model-quick kind-up kind-down e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -96,6 +96,10 @@ model: install ## the protocol's model in docs/spec: all configurations and all 
 
 model-quick: install ## one configuration and one variant of it, in seconds
 	$(BIN)/python -m tests.model.check --quick
+
+# Builds Kubernetes and etcd once, into the cache of tests/cluster; Linux and Go alone.
+bench-operator: install ## the operator with 1,000 simulated pods in one fleet, and 200 fleets; QUICK=1 for 50 and 10
+	$(BIN)/python -m tests.performance.operator_bench $(if $(QUICK),--quick) --out build/bench-operator.json
 
 kind-up: ## a Kubernetes cluster of three kind nodes; KUBECONFIG is build/kubeconfig (see tests/cluster/README.md)
 	$(PYTHON) -m tests.cluster up

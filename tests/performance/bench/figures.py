@@ -61,14 +61,16 @@ BOUNDS = {
 
 @dataclass
 class Figures:
-    """Values by figure, in the order of ``UNITS``."""
+    """Values by figure, in the order of ``units``."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=lambda: UNITS)
+    bounds: Mapping[str, tuple[str, float]] = field(default_factory=lambda: BOUNDS)
 
     def add(self, run: Mapping[str, float]) -> None:
-        """One run's values. Raises ``KeyError`` for a figure that is not in ``UNITS``."""
+        """One run's values. Raises ``KeyError`` for a figure that is not in ``units``."""
         for name, value in run.items():
-            UNITS[name]
+            self.units[name]
             self.values.setdefault(name, []).append(value)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -80,7 +82,7 @@ class Figures:
                 "max": max(values),
                 "runs": len(values),
             }
-            for name, unit in UNITS.items()
+            for name, unit in self.units.items()
             if (values := self.values.get(name))
         }
 
@@ -89,7 +91,7 @@ class Figures:
         figures = self.to_dict()
         return [
             name
-            for name, (comparison, bound) in BOUNDS.items()
+            for name, (comparison, bound) in self.bounds.items()
             if name in figures and not _holds(figures[name]["median"], comparison, bound)
         ]
 
@@ -99,7 +101,7 @@ class Figures:
         missed = set(self.missed())
         for name, figure in self.to_dict().items():
             numbers = " ".join(f"{_short(figure[key]):>12}" for key in ("min", "median", "max"))
-            comparison, bound = BOUNDS.get(name, ("", None))
+            comparison, bound = self.bounds.get(name, ("", None))
             wanted = "" if bound is None else f"{comparison} {_short(bound)}" + (" (!)" if name in missed else "")
             yield f"{name:<28} {numbers}  {figure['unit']:<12} {wanted:<12} {figure['runs']}"
 

@@ -180,10 +180,9 @@ class _Run:
         names = [pod["metadata"]["name"] for pod in pods]
 
         def are_ready() -> bool:
-            if not all(self._plane.admin.answers(f"{PODS}/{name}") for name in names):
-                return False
-            found = [self._plane.admin.get(f"{PODS}/{name}") for name in names]
-            return all(pod["metadata"]["uid"] not in old and _is_ready(pod) for pod in found)
+            found = {pod["metadata"]["name"]: pod for pod in self._plane.admin.get(PODS)["items"]}
+            new = [found[name] for name in names if name in found and found[name]["metadata"]["uid"] not in old]
+            return len(new) == len(names) and all(map(_is_ready, new))
 
         self._wait("killed shards have no ready pod", are_ready)
         self._wait("the fleets are not Available again", lambda: all(map(self._is_well, self._fleets())))

@@ -16,7 +16,8 @@ from typing import Self
 
 import pytest
 
-from .faults import KINDS
+from .capabilities import ROLL_CALL
+from .faults import KINDS, LOSSES
 from .hits import STATES
 from .plan import make_plan
 from .runs import Result, run_plan
@@ -28,6 +29,9 @@ PAIRS_FROM_SEEDS = 2_000
 CHUNK = 8
 """Seeds that a process takes at once: a second or two of work."""
 BUCKET_US = 50_000
+STRIKING = [*KINDS, *(LOSSES if ROLL_CALL else ())]
+"""Kinds that are to hit every state."""
+PAIRS = [f"{state} / {kind}" for kind in STRIKING for state in STATES]
 
 
 @dataclass(slots=True)
@@ -82,7 +86,9 @@ class Totals:
         if self.struck < MIN_FAULTS * self.seeds:
             found.append(f"{self.struck / self.seeds:.1f} faults a seed, fewer than {MIN_FAULTS}")
         if self.seeds >= PAIRS_FROM_SEEDS:
-            never = [f"{state} / {kind}" for kind in KINDS for state in STATES if not self.pairs[f"{state} / {kind}"]]
+            never = [
+                f"{state} / {kind}" for kind in STRIKING for state in STATES if not self.pairs[f"{state} / {kind}"]
+            ]
             found += [f"never hit: {pair}" for pair in never]
         return found
 
@@ -197,7 +203,7 @@ def figures(totals: Totals) -> str:
         f"| transfers completed | {totals.completed:,} ({totals.completed / seeds:.1f} a run) |",
         f"| transfers canceled | {totals.canceled:,} |",
         f"| faults | {totals.struck:,} ({totals.struck / seeds:.1f} a run) |",
-        f"| pairs of a state and a fault | {sum(n > 0 for n in totals.pairs.values())} of {len(KINDS) * len(STATES)} |",
+        f"| pairs of a state and a fault | {sum(n > 0 for n in totals.pairs.values())} of {len(PAIRS)} |",
         f"| every entity simulated again, after the last fault | {_times(totals.owned_again)} |",
         f"| every record of a transfer gone, after the last fault | {_times(totals.cleared)} |",
         "",
@@ -206,7 +212,7 @@ def figures(totals: Totals) -> str:
         f"| fault | struck | {' | '.join(STATES)} |",
         f"| --- |{' ---: |' * (len(STATES) + 1)}",
     ]
-    for kind in KINDS:
+    for kind in STRIKING:
         hit = " | ".join(f"{totals.pairs[f'{state} / {kind}']:,}" for state in STATES)
         lines.append(f"| {kind} | {totals.kinds[kind]:,} | {hit} |")
     return "\n".join(lines)

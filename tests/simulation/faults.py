@@ -99,6 +99,18 @@ KINDS: dict[str, Kind] = {
     "drained": Kind(0.5, lambda r, lease_us: {}),
     "settled": Kind(0.4, lambda r, lease_us: {}),
 }
+LOSSES: dict[str, Kind] = {
+    "redis without its last second": Kind(
+        1.0, lambda r, _: {"length_us": 50_000, "amount": r.randint(50_000, 1_000_000)}
+    ),
+    "redis without any data": Kind(1.0, lambda r, _: {"length_us": 50_000}),
+}
+"""What a roll-call makes good as long as every shard lives: not drawn with the others, see plan.py."""
+HARMLESS = (
+    "frame lost", "frame doubled", "frame late", "frame reordered", "link cut", "link cut one way", "request doubled",
+    "request very late", "clock drifts",
+)  # fmt: skip
+"""Kinds that stop no shard and keep none from Redis."""
 LOAD = ("spawn", "despawn")
 """In plans among the faults, though nothing is wrong with them."""
 
@@ -128,6 +140,13 @@ def strike(fleet: Fleet, fault: Fault, shard: str) -> None:
         case "redis restarted":
             struck = ()
             fleet.redis.restart(away_us=fault.length_us)
+            fleet.fault_until(fleet.redis.gone_until_us)
+        case "redis without its last second" | "redis without any data":
+            struck = ()
+            if all(_works(fleet, name) for name in fleet.layout.shards):
+                fleet.redis.restart(away_us=fault.length_us, back_us=fault.amount, wiped=not fault.amount)
+            else:  # what only a shard that is down could say would be lost
+                fleet.redis.restart(away_us=fault.length_us)
             fleet.fault_until(fleet.redis.gone_until_us)
         case "redis cut from a shard":
             process.redis_cut_until_us = now_us + fault.length_us
@@ -169,6 +188,11 @@ def strike(fleet: Fleet, fault: Fault, shard: str) -> None:
         case _:
             raise AssertionError(f"no fault {fault.kind!r}")
     fleet.hits.strike(fault.kind, struck)
+
+
+def _works(fleet: Fleet, shard: str) -> bool:
+    process = fleet.processes.get(shard)
+    return process is not None and not process.dead and process.runtime.state == "active"
 
 
 def _peer(fleet: Fleet, process: Process, draws: random.Random) -> str:

@@ -75,6 +75,8 @@ class Fleet:
         self.lives: dict[str, int] = {}
         self.layout = Layout(version=0, cells=())
         self.write_layout(_columns(plan.shards))
+        if any(fault.kind == "redis without its last second" for fault in plan.faults):
+            self.redis.keep_snapshots()
         for fault in plan.faults:
             self.at(START_US + fault.at_us, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
 

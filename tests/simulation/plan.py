@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from .capabilities import ROLL_CALL
 from .clocks import HostClock
-from .faults import KINDS, MAX_DRIFT_PPM, Fault
+from .faults import HARMLESS, KINDS, LOAD, LOSSES, MAX_DRIFT_PPM, Fault
 from .hits import STATES
 
 FIRST_FAULT_US = 700_000
@@ -16,6 +17,10 @@ FIRST_FAULT_US = 700_000
 AIMED = 0.7
 """Share of the faults that wait for a certain state of a transfer."""
 PATIENCE_US = 1_200_000
+LOSING = 0.15
+"""Share of the plans in which Redis loses data."""
+LOSS_FROM_US = 1_800_000
+"""By then there is more than a second to lose."""
 CALM = 0.04
 """Share of the plans without any fault: there nothing may stand still, and the watchdog has nothing to say."""
 RARE = ("source canceling", "source frozen", "source withdrawn", "target rejecting")
@@ -38,7 +43,7 @@ class Plan:
 
     @property
     def calm(self) -> bool:
-        return not any(fault.kind in KINDS for fault in self.faults)
+        return not any(fault.kind not in LOAD for fault in self.faults)
 
     def without(self, *numbers: int) -> Self:
         return replace(self, faults=tuple(fault for fault in self.faults if fault.number not in numbers))
@@ -65,7 +70,7 @@ def make_plan(seed: int) -> Plan:
     for _ in range(draws.choice([0, 0, 1, 2])):
         at_us = draws.randint(FIRST_FAULT_US, faulty_us)
         faults.append(Fault(kind=draws.choice(["spawn", "despawn"]), at_us=at_us, shard=draws.randrange(shards)))
-    faults = [replace(fault, number=number) for number, fault in enumerate(faults)]
+    faults = [replace(fault, number=number) for number, fault in enumerate(_with_loss(faults, plan))]
     return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at_us)))
 
 
@@ -88,6 +93,20 @@ def _faults(draws: random.Random, plan: Plan) -> list[Fault]:
             )
         )  # fmt: skip
     return faults
+
+
+def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:
+    """In some plans Redis forgets; then nothing may stop a shard, for what a shard that is down knew is lost."""
+    draws = random.Random(f"{plan.seed} loss")
+    if not (ROLL_CALL and faults and draws.random() < LOSING):
+        return faults
+    kind = draws.choice(list(LOSSES))
+    loss = Fault(
+        kind=kind, at_us=draws.randint(LOSS_FROM_US, max(LOSS_FROM_US, plan.faulty_us)),
+        aim=draws.choice(STATES) if draws.random() < AIMED else "", patience_us=PATIENCE_US // 2,
+        **LOSSES[kind].draw(draws, plan.lease_us),
+    )  # fmt: skip
+    return [*(fault for fault in faults if fault.kind in HARMLESS), loss]
 
 
 def host_clock(plan: Plan, shard: str) -> HostClock:

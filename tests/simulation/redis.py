@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from shardfleet_shard.core.requests import Ended, Join, Reopen, Reply, Request
 from shardfleet_shard.store.memory import MemoryStore
+from shardfleet_shard.store.memory_state import State
 
 from .capabilities import ROLL_CALL
 from .clocks import START_US
@@ -19,6 +21,8 @@ TIMEOUT_US = 1_000_000
 """After so long without an answer the client gives a request up; Redis may execute it all the same."""
 
 
+SNAPSHOT_US = 150_000
+KEPT_SNAPSHOTS = 10
 _FOUNDING_JOIN = Join(**({"founds": True} if ROLL_CALL else {}))
 
 
@@ -31,6 +35,7 @@ class RedisServer:
         self.store.execute(_FOUNDING_JOIN, generation="")
         self.windows = Windows(fleet)
         self.gone_until_us = 0
+        self._snapshots: deque[tuple[int, State]] = deque(maxlen=KEPT_SNAPSHOTS)
 
     @property
     def gone(self) -> bool:
@@ -93,12 +98,31 @@ class RedisServer:
 
     # --- another process of it ----------------------------------------------------------------------------------
 
-    def restart(self, *, away_us: int) -> None:
-        """With all its data, as an append-only file that is synced at every write gives it."""
-        self.gone_until_us = self.fleet.now_us + away_us
-        self.store.restart()
+    def restart(self, *, away_us: int, back_us: int = 0, wiped: bool = False) -> None:
+        """Another process with all data, as an append-only file that is synced at every write gives it.
+
+        Args:
+            back_us: it starts from the data of at least so long ago; not with 0.
+            wiped: it starts without any.
+        """
+        fleet, now_us = self.fleet, self.fleet.now_us
+        self.gone_until_us = now_us + away_us
+        if wiped:
+            fleet.judge.forgets(START_US)
+            self.store.wipe()
+        elif back_us:
+            since_us, snapshot = next(s for s in reversed(self._snapshots) if s[0] <= now_us - back_us)
+            fleet.judge.forgets(since_us)
+            self.store.restore(snapshot)
+        else:
+            self.store.restart()
         if ROLL_CALL:  # it lasts for a lease, and ends nobody's
-            self.fleet.fault_until(self.gone_until_us + self.fleet.config.lease_us)
+            fleet.fault_until(self.gone_until_us + fleet.config.lease_us)
+
+    def keep_snapshots(self) -> None:
+        """For ``back_us``: from now on, of the last seconds."""
+        self._snapshots.append((self.fleet.now_us, self.store.snapshot()))
+        self.fleet.at(self.fleet.now_us + SNAPSHOT_US, self.keep_snapshots)
 
     def reopen(self) -> bool:
         """By the platform, once it knows that no process of the older generation lives. Returns whether it is open."""

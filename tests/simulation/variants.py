@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from shardfleet_shard.core import comeback, recovery, transfer
 from shardfleet_shard.core.columns import Columns
+from shardfleet_shard.core.context import Context
 from shardfleet_shard.core.incoming import IncomingTransfers
 from shardfleet_shard.core.journal import JournalFollower, key_of
 from shardfleet_shard.core.lease import Lease
@@ -71,6 +72,17 @@ def unacknowledged_drop(patch: Patch) -> None:
 def deadline_taken_as_canceled(patch: Patch) -> None:
     for state in DOUBTFUL:
         patch.setitem(transfer.OUTGOING, (state, OutgoingInput.DEADLINE), (OutgoingAction.RESUME, OutgoingState.KEPT))
+
+
+def frozen_thaw_unasked(patch: Patch) -> None:
+    frozen = (OutgoingState.FROZEN, OutgoingInput.DEADLINE)
+    patch.setitem(transfer.OUTGOING, frozen, (OutgoingAction.RESUME, OutgoingState.KEPT))
+
+
+def cancel_outranks_acceptance(patch: Patch) -> None:
+    """What was learned while CANCEL was under way is not waited for, nor believed."""
+    learned = (OutgoingState.CANCELING, OutgoingInput.LEARN_ACCEPTED)
+    patch.setitem(transfer.OUTGOING, learned, (OutgoingAction.RESUME, OutgoingState.KEPT))
 
 
 def ticks_compared_by_equality(patch: Patch) -> None:
@@ -154,6 +166,10 @@ def target_forgets_offer(patch: Patch) -> None:
     patch.setattr(IncomingTransfers, "learn_accepted", learning)
 
 
+def offer_taken_as_final(patch: Patch) -> None:
+    patch.setattr(Context, "forward", lambda self, rows, first_tick, last_tick: rows.copy())
+
+
 def version_not_raised(patch: Patch) -> None:
     patch.setattr(Columns, "with_version_raised", lambda self: self)
 
@@ -218,6 +234,18 @@ def recover_without_released(patch: Patch) -> None:
             reply = script(state, r)
         for transfer_id, holders in kept.items():
             state.records[transfer_id].holders = holders
+        return reply
+
+    handler(patch, Recover, recover)
+
+
+def recover_leaves_started(patch: Patch) -> None:
+    def recover(script: Any, state: State, r: Recover) -> Reply:
+        started = {t: record for t, record in state.records.items() if record.state == "started"}
+        for transfer_id in started:
+            del state.records[transfer_id]
+        reply = script(state, r)
+        state.records.update(started)
         return reply
 
     handler(patch, Recover, recover)
@@ -330,14 +358,18 @@ class Variant(NamedTuple):
 
 
 VARIANTS: dict[str, Variant] = {
-    "unacknowledged-drop": Variant(unacknowledged_drop, "the source drops at the switch without an answer", 3),
-    "adopting-before-accept": Variant(adopting_before_accept, "the target adopts an offer that it only asked for", 3),
+    "unacknowledged-drop": Variant(unacknowledged_drop, "the source drops at the switch without an answer", 7),
+    "adopting-before-accept": Variant(adopting_before_accept, "the target adopts an offer that it only asked for", 7),
     "cancel-without-cas": Variant(cancel_without_compare_and_set, "CANCEL takes back what was accepted", 0),
     "deadline-as-canceled": Variant(deadline_taken_as_canceled, "no answer in time is taken for 'canceled'", 0),
+    "frozen-thaw": Variant(frozen_thaw_unasked, "frozen entities go on after a while, in doubt or not", None),
+    "cancel-outranks": Variant(cancel_outranks_acceptance, "an acceptance that comes during CANCEL is ignored", 5),
+    "offer-as-final": Variant(offer_taken_as_final, "the target starts from the offered state as it is", 4),
+    "recover-leaves-started": Variant(recover_leaves_started, "RECOVER cancels nothing", 5),
     "missing-as-canceled": Variant(cancel_of_missing_decides_nothing, "CANCEL of a missing record decides nothing", 17),
     "late-begin-revives": Variant(late_begin_revives, "a BEGIN that comes late brings a decided transfer back", 7),
     "no-epoch-check": Variant(no_epoch_check, "BEGIN and ACCEPT run whatever the epochs are", 1),
-    "both-epochs-everywhere": Variant(both_epochs_in_every_script, "ADOPTED and RELEASED need both epochs current", 3),
+    "both-epochs-everywhere": Variant(both_epochs_in_every_script, "ADOPTED and RELEASED need both epochs current", 8),
     "read-as-promise": Variant(read_taken_as_promise, "a target that reads 'started' promises never", None),
     "timeout-as-promise": Variant(timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", None),
     "target-forgets": Variant(target_forgets_offer, "a target whose ACCEPT timed out forgets the offer", None),
@@ -348,10 +380,10 @@ VARIANTS: dict[str, Variant] = {
         position_counts_unapplied_out, "the manifest trims an 'out' that is not applied", None
     ),
     "older-manifest": Variant(older_manifest_over_newer, "an older manifest replaces a newer one", None),
-    "lease-not-waited-for": Variant(lease_not_waited_for, "a successor does not wait for the old lease", None),
-    "lease-ignored": Variant(lease_ignored, "a shard whose lease has run out goes on", None),
+    "lease-not-waited-for": Variant(lease_not_waited_for, "a successor does not wait for the old lease", 0),
+    "lease-ignored": Variant(lease_ignored, "a shard whose lease has run out goes on", 5),
     "lease-from-answer": Variant(lease_counted_from_the_answer, "a lease counts from the answer to its renewal", None),
-    "recover-without-released": Variant(recover_without_released, "RECOVER leaves the shard among the holders", None),
-    "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", None),
+    "recover-without-released": Variant(recover_without_released, "RECOVER leaves the shard among the holders", 11),
+    "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", 3),
     "watchdog-cancels-accepted": Variant(watchdog_cancels_accepted, "the watchdog cancels accepted transfers", None),
 }

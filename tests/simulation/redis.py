@@ -53,10 +53,14 @@ class RedisServer:
         cut = process.cut_off or process.redis_cut_until_us > now_us
         if self.gone or cut or windows.strikes("request lost", shards):
             fleet.note("lost", process, request)
+            if not process.cut_off:
+                fleet.fault_until(timeout_us)  # only then does its sender know
             fleet.at(timeout_us, lambda: process.reply(request, None))
             return
         generation = process.runtime.context.generation
         reply_lost = windows.strikes("reply lost", shards)
+        if reply_lost:
+            fleet.fault_until(timeout_us)
         delay_us = process.random.randint(200, 4_000)
         if windows.strikes("redis slow", shards):
             delay_us += process.random.randint(5_000, 900_000)

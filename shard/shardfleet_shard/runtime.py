@@ -28,7 +28,9 @@ from .core.lease import Lease
 from .core.mailbox import TransferMailbox
 from .core.manifest import PASSING
 from .core.membership import Membership
+from .core.overdue import OverdueTransfers
 from .core.planner import BorderHandoffPlanner
+from .core.repair_requests import Overdue, ReadOverdue
 from .core.requests import (
     Accept,
     Adopted,
@@ -150,6 +152,7 @@ class ServerAuthorityRuntime:
         )
         self.mailbox = TransferMailbox(self.context, self.planner.delay)
         self.journal_reader = JournalReader(self.context, self.mailbox, self.stream)
+        self.overdue = OverdueTransfers(self.context, self.mailbox, self.journal_reader)
         self.despawns = Despawns(self.context)
         self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
         self.telemetry = TelemetryPublisher(self.context)
@@ -334,6 +337,7 @@ class ServerAuthorityRuntime:
             self._advance_stream(now_us)
         quiet = self.state is RuntimeState.SETTLING and self.farewell.quiet
         self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None or quiet)
+        self.overdue.poll(now_us)
         self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
             self.farewell.advance(failing=bool(self._failure.count))
@@ -447,6 +451,8 @@ class ServerAuthorityRuntime:
                     self._nudge_all()
                 if self.stream.stale:
                     membership.look_soon(now_us)
+            case ReadOverdue(), (Overdue() | None):
+                self.overdue.handle_reply(reply, now_us)
             case Despawn(), (Done() | None):
                 self.despawns.handle_reply(request, reply)
             case Resign(), _:

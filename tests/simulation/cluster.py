@@ -44,6 +44,8 @@ class Faults:
     reply_lost: float = 0.0
     request_doubled: float = 0.0
     crashes: int = 0
+    dead_us: tuple[int, int] = (50_000, 800_000)
+    """How long a crashed shard stays away, at least and at most."""
     confirmed_crash: float = 0.7
     """How often the platform sees the end of a crashed process, so that its successor need not wait for the lease."""
     pauses: int = 0
@@ -280,7 +282,7 @@ class Cluster:
         self.count("crash")
         process.dead = True
         confirmed = self.random.random() < self.faults.confirmed_crash
-        delay_us = self.random.randint(50_000, 800_000)
+        delay_us = self.random.randint(*self.faults.dead_us)
 
         def restart() -> None:
             if confirmed:

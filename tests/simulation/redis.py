@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from shardfleet_shard.core.repair_requests import ReadOverdue
 from shardfleet_shard.core.requests import Ended, Join, Reopen, Reply, Request
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.memory_state import State
@@ -51,6 +52,9 @@ class RedisServer:
         fleet, windows, now_us = self.fleet, self.windows, self.fleet.now_us
         timeout_us, shards = now_us + TIMEOUT_US, (process.shard,)
         cut = process.cut_off or process.redis_cut_until_us > now_us
+        if isinstance(request, ReadOverdue) and not (self.gone or cut):
+            self._read_overdue(process, request)
+            return
         if self.gone or cut or windows.strikes("request lost", shards):
             fleet.note("lost", process, request)
             if not process.cut_off:
@@ -93,6 +97,16 @@ class RedisServer:
             again_us = now_us + delay_us + process.random.randint(0, 400_000)
             fleet.fault_until(again_us)
             fleet.at(again_us, execute_again)
+
+    def _read_overdue(self, process: Process, request: ReadOverdue) -> None:
+        """Asked again and again, and all but never answered with anything: it draws nothing, so it moves no seed."""
+        generation = process.runtime.context.generation
+
+        def execute() -> None:
+            reply = None if self.gone else self._execute(process, request, generation)
+            self.fleet.at(self.fleet.now_us + 1_000, lambda: process.reply(request, reply))
+
+        self.fleet.at(self.fleet.now_us + 2_000, execute)
 
     def _execute(self, process: Process, request: Request, generation: str) -> Reply:
         reply = self.store.execute(request, generation=generation)

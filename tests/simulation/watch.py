@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from shardfleet_operator.watchdog import Finding, ManifestSummary, Watchdog
 from shardfleet_operator.watchdog.audit import AUDIT_INTERVAL_US
-from shardfleet_shard.core.requests import ReadFleet, ShardRecord
+from shardfleet_operator.watchdog.repairs import AnyRepair
+from shardfleet_shard.core.requests import Done, Outcome, ReadFleet, ShardRecord
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreError, StoreUnavailable
 
@@ -73,6 +74,11 @@ class Reader:
         state = self._state()
         records = self._fleet.redis.ask(ReadFleet()).records  # type: ignore[union-attr]
         return records, np.array(sorted(state.living), np.uint64)
+
+    async def repair(self, request: AnyRepair) -> Outcome | None:
+        self._state()
+        reply = self._fleet.redis.ask(request)
+        return reply.outcome if isinstance(reply, Done) else None
 
 
 class Watch:

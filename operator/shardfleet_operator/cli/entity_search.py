@@ -16,7 +16,7 @@ from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold
 from shardfleet_shard.core.ledger import evidence_of as evidence_of_record
 from shardfleet_shard.core.manifest import STATE_NAMES, AuthorityManifest, schema_from_header
 from shardfleet_shard.core.requests import (
-    EntryKind,
+    GAINS,
     FleetRecords,
     JournalEntry,
     Member,
@@ -151,7 +151,7 @@ def _sighting(owners: Sequence[ShardRecord], entity: int, version: int, schema: 
                     rows=manifest.rows.take(here[:1]),
                 )
         for entry, index in reversed(list(_entries_with(record, entity))):
-            if entry.kind in (EntryKind.IN, EntryKind.SPAWN) and int(entry_rows(entry)[1][index]) == version:
+            if entry.kind in GAINS and int(entry_rows(entry)[1][index]) == version:
                 rows = schema.unpack(entry.rows, entry.count).take([index]) if schema is not None else None
                 return _Sighting(state=INCOMING, tick=entry.offer_tick, unix_us=None, rows=rows)
     return _Sighting(state=INCOMING, tick=0, unix_us=None, rows=None)

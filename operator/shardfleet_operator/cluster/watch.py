@@ -18,7 +18,7 @@ MAX_WAITING = 50
 
 
 class WatchdogTask:
-    """Runs a ``Watchdog`` from ``start`` to ``stop``, and makes Events of what it finds."""
+    """Runs a ``Watchdog`` from ``start`` to ``stop``, and makes Events of what it finds, repairs and waits for."""
 
     def __init__(self, clock: Clock, say: EventRecorder, wake: Callable[[], None]) -> None:
         self._clock = clock
@@ -28,7 +28,7 @@ class WatchdogTask:
         self._store: WatchdogStore | None = None
         self._settings = (0, 0, 0)
         self._task: asyncio.Task[None] | None = None
-        self._news: asyncio.Queue[Finding] = asyncio.Queue(MAX_WAITING)
+        self._news: asyncio.Queue[Finding | str] = asyncio.Queue(MAX_WAITING)
 
     @property
     def census(self) -> Census | None:
@@ -55,6 +55,7 @@ class WatchdogTask:
             interval_us=config.audit_interval_us,
             lease_us=config.lease_us,
             on_news=self._take,
+            say=self._take,
         )
         self._task = asyncio.create_task(self._run(self._watchdog), name=f"watchdog {config.identity}")
 
@@ -70,16 +71,20 @@ class WatchdogTask:
             tasks.create_task(watchdog.run())
             tasks.create_task(self._tell())
 
-    def _take(self, finding: Finding) -> None:
+    def _take(self, news: Finding | str) -> None:
         with contextlib.suppress(asyncio.QueueFull):
-            self._news.put_nowait(finding)
+            self._news.put_nowait(news)
         self._wake()
 
     async def _tell(self) -> None:
         while True:
             finding = await self._news.get()
+            if isinstance(finding, str):
+                await self._say.say("Warning", "Watchdog", finding)
+                continue
             is_over = finding.resolved_us is not None
-            reason = "TransferResolved" if is_over else _camel(str(finding.verdict.kind))
+            ended = "TransferRepaired" if finding.repair else "TransferResolved"
+            reason = ended if is_over else _camel(str(finding.verdict.kind))
             await self._say.say("Normal" if is_over else "Warning", reason, str(finding))
 
 

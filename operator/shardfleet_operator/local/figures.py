@@ -80,6 +80,8 @@ class FleetView:
     gap_p99_ms: float | None
     tick_p99_ms: float | None
     transfers_open: int
+    repaired: int = 0
+    """Entities whose transfer the watchdog ended."""
 
     @property
     def active(self) -> int:
@@ -149,6 +151,7 @@ class Figures:
             gap_p99_ms=_ms(merged(s.gap_us for s in self.stats.values()).quantile(0.99)),
             tick_p99_ms=_ms(merged(s.tick_us for s in self.stats.values()).quantile(0.99)),
             transfers_open=sum(line.transfers_open for line in lines),
+            repaired=self.counters.get("repaired_entities", 0) - self.counters_before.get("repaired_entities", 0),
         )
 
     def _line(self, shard: str, process: ShardProcess | None) -> ShardLine:

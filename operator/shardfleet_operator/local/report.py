@@ -68,6 +68,7 @@ def build(run: Run) -> dict[str, Any]:
             "completed": completed,
             "canceled": run.counted("canceled_entities"),
             "rejected": run.counted("rejected_entities"),
+            "repaired": run.counted("repaired_entities"),
             "per_second": round(completed / run.seconds, 1) if run.seconds > 0 else 0.0,
         },
         "gap_ms": _quantiles(merged(s.gap_us for s in stats), ("min", "p50", "p99", "max")),

@@ -30,6 +30,7 @@ from .embedded_redis import EmbeddedRedis
 from .figures import Figures, failure_news
 from .folder import EMBEDDED, DataFolder, trace_folder, without_password
 from .loops import beside, first_of, within
+from .recovery import hanging
 from .report import Run, build, faults, why_no_handoffs
 from .table import Screen
 from .world import Baseline, World, all_claimed, layout_of
@@ -285,6 +286,9 @@ class Supervisor:
             return
         for member in observed.members:
             self.platform.learn_epoch(member.shard, member.epoch)
+        for one in hanging(self.watchdog.recovery.wanted, self.platform.processes, observed.members):
+            self.screen.say(f"{one.shard} (pid {one.pid}) hangs without a lease: it is ended, and started again")
+            self.platform.kill_shard(one.process.ordinal)
         layout = layout_of(observed)
         self._shards = tuple(sorted(layout.shards, key=self._ordinal)) if layout is not None else ()
         actions = plan(

@@ -21,7 +21,7 @@ from shardfleet_shard.store.redis_store import RedisStore
 
 from ..census import Census, census
 from ..plan import Desired, check_resume
-from ..watchdog.store import StoreReader
+from ..watchdog.store import RepairingStore
 from .report import Process
 
 Say = Callable[[str], None]
@@ -57,7 +57,7 @@ class World:
         self.owned = owned
         self.admin = FleetAdmin(store)
         self.transfers = HandoffTransferManifest(store)
-        self.reader = StoreReader(store)
+        self.reader = RepairingStore(store)
 
     # --- taking it up ------------------------------------------------------------------------------------------
 

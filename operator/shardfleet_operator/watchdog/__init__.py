@@ -1,7 +1,7 @@
-"""The watchdog: judges transfers that outlived their switch, and counts the world's entities.
+"""The watchdog: judges transfers that outlived their switch, repairs them, and counts the world's entities.
 
-``judge``, ``FindingBook`` and ``FaultBook`` are pure; ``Watchdog`` reads on an interval (a real Redis through
-``StoreReader``) and brings them together. It judges and reports. It changes nothing in Redis.
+``judge``, ``FindingBook``, ``RecoveryBook`` and ``FaultBook`` are pure; ``Watchdog`` reads on an interval (a real Redis
+through ``RepairingStore``) and brings them together. Its repairs are compare-and-set: two watchdogs do no harm.
 """
 
 from .audit import CONVERGENCE_US, Finding, FindingBook, Watchdog, WatchdogStore
@@ -14,7 +14,8 @@ from .judge import (
     VerdictKind,
     judge,
 )
-from .store import StoreReader
+from .repairs import RecoveryBook, is_repairable, waits_for
+from .store import RepairingStore, StoreReader
 
 __all__ = [
     "CONVERGENCE_US",
@@ -25,11 +26,15 @@ __all__ = [
     "FindingBook",
     "ManifestSummary",
     "OpenTransfer",
+    "RecoveryBook",
+    "RepairingStore",
     "StoreReader",
     "Verdict",
     "VerdictKind",
     "Watchdog",
     "WatchdogStore",
     "counted_age_us",
+    "is_repairable",
     "judge",
+    "waits_for",
 ]

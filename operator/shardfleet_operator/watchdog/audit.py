@@ -1,8 +1,9 @@
-"""The watchdog's loop: read the active index, judge, keep the book of findings; and the census beside it.
+"""The watchdog's loop: read the active index, judge, keep the book of findings, repair; and the census beside it.
 
 A finding is opened when two audits in a row come to the same verdict (a machine that was suspended wakes up with
 every open transfer overdue, and needs a moment), said once, changed when the verdict changes, and marked as
-resolved when the transfer is gone or in order again.
+resolved when the transfer is gone or in order again. What a repair can end (repairs.py) is repaired as soon as its
+finding is opened.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Any, Protocol
 
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.columns import U64
-from shardfleet_shard.core.requests import ShardRecord
+from shardfleet_shard.core.repair_requests import Repair
+from shardfleet_shard.core.requests import Outcome, ShardRecord
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreError
 
 from ..census import Census, CensusHistory, census
+from ..census_repairs import CensusRepairs, census_repairs
 from .bounds import FaultBook, counted_age_us
 from .judge import HANDOFF_DISCREPANCY_THRESHOLD_US, ManifestSummary, OpenTransfer, Verdict, judge
+from .repairs import AnyRepair, RecoveryBook, census_words, is_repairable
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ MAX_RESOLVED = 1_000
 
 
 class WatchdogStore(Protocol):
-    """What the watchdog reads. Any of these raises ``StoreError`` where Redis does not answer."""
+    """What the watchdog reads, and its repair. Any of these raises ``StoreError`` where Redis does not answer."""
 
     async def open_transfers(self, before_us: int) -> Sequence[OpenTransfer]:
         """Active records with a transfer time before ``before_us``, holders included."""
@@ -48,6 +52,9 @@ class WatchdogStore(Protocol):
     async def records_and_living(self) -> tuple[Sequence[ShardRecord], U64]:
         """Every manifest and journal with rows, and the registry of living ids."""
 
+    async def repair(self, request: AnyRepair) -> Outcome | None:
+        """CANCELED, CLEARED or OK where something was put right, anything else where it was not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -56,25 +63,33 @@ class Finding:
     Attributes:
         seen_us: when it was last seen to stand; ``verdict`` is as of then.
         resolved_us: None while it stands.
+        repair: how the watchdog ended it, 'canceled' or 'cleared'; '' where it did not.
     """
 
     verdict: Verdict
     since_us: int
     seen_us: int
     resolved_us: int | None = None
+    repair: str = ""
 
     @property
     def switch_us(self) -> int:
         return self.seen_us - self.verdict.age_us
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.verdict.to_dict(), "since_us": self.since_us, "resolved_us": self.resolved_us}
+        return {
+            **self.verdict.to_dict(),
+            "since_us": self.since_us,
+            "resolved_us": self.resolved_us,
+            "repair": self.repair,
+        }
 
     def __str__(self) -> str:
         if self.resolved_us is None:
             return str(self.verdict)
         lasted_ms = (self.resolved_us - self.since_us) // 1000
-        return f"resolved after {lasted_ms} ms: {self.verdict.kind} {self.verdict.transfer}"
+        ended = f"repaired ({self.repair})" if self.repair else "resolved"
+        return f"{ended} after {lasted_ms} ms: {self.verdict.kind} {self.verdict.transfer}"
 
 
 @dataclass(slots=True)
@@ -106,6 +121,10 @@ class FindingBook:
         self._suspected = latest
         return news
 
+    def repaired(self, transfer: TransferId, how: str) -> None:
+        """The standing finding about ``transfer`` was ended by a repair; the next audit will miss it."""
+        self.standing[transfer] = replace(self.standing[transfer], repair=how)
+
     @property
     def findings(self) -> list[Finding]:
         """All that are kept, resolved ones first, in the order of their resolution."""
@@ -131,6 +150,7 @@ class Watchdog:
         say: gets what is to be said of the watching itself (Redis away, entities missing); without it, the log does.
     Attributes:
         book: standing and resolved findings.
+        recovery: whose recovery is wanted, for a transfer cannot end without it.
         latest_census: as confirmed by the ones before it; None before the first.
     """
 
@@ -147,6 +167,7 @@ class Watchdog:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.book = FindingBook()
+        self.recovery = RecoveryBook(lease_us)
         self.latest_census: Census | None = None
         self._store = store
         self._clock = clock
@@ -167,7 +188,7 @@ class Watchdog:
                 tasks.create_task(self._repeat("census", self.census_once, self._census_interval_us, duty=CENSUS_DUTY))
 
     async def audit_once(self) -> list[Finding]:
-        """Reads and judges once; returns what is new. Raises ``StoreError``."""
+        """Reads, judges and repairs once; returns what is new. Raises ``StoreError``."""
         now_us = self._clock.now_unix_us()
         try:
             overdue = await self._store.open_transfers(now_us - self._threshold_us)
@@ -183,6 +204,16 @@ class Watchdog:
         news = self.book.take(judge(overdue, manifests, now_us, self._threshold_us), now_us)
         for finding in news:
             self._on_news(finding)
+        standing = [finding.verdict for _, finding in sorted(self.book.standing.items())]
+        for shard in sorted(self.recovery.take(standing, manifests, answered_us)):
+            self._say(f"recovery {shard}", f"watchdog: {shard} has no lease, and transfers wait for its recovery")
+        for shard in {key.removeprefix("recovery ") for key in self._said if key.startswith("recovery ")}:
+            if shard not in self.recovery.wanted:
+                self._unsay(f"recovery {shard}", f"watchdog: no transfer waits for {shard} any more")
+        for verdict in filter(is_repairable, standing):
+            outcome = await self._store.repair(Repair(transfer=verdict.transfer))
+            if outcome in (Outcome.CANCELED, Outcome.CLEARED):
+                self.book.repaired(verdict.transfer, str(outcome))
         return news
 
     def report(self) -> list[dict[str, Any]]:
@@ -196,20 +227,28 @@ class Watchdog:
         return [{**finding.to_dict(), "counted_ms": counted_ms(finding)} for finding in self.book.findings]
 
     async def census_once(self) -> Census:
-        """Counts the fleet once. Raises ``StoreError``, or ``ValueError`` for a damaged manifest."""
+        """Counts the fleet once, and puts right what can be. Raises ``StoreError``, or ``ValueError`` for a damaged
+        manifest."""
         now_us = self._clock.now_unix_us()
         records, living = await self._store.records_and_living()
         reading_us = self._clock.now_unix_us() - now_us
         counted = await asyncio.to_thread(census, records, living, now_us, reading_us=reading_us)
         self.latest_census = confirmed = self._history.confirm(counted)
-        self._say_census(confirmed)
+        repairs = await asyncio.to_thread(
+            census_repairs, records, confirmed.missing.tolist(), confirmed.doubled.tolist()
+        )
+        self._say_census(confirmed, repairs)
+        for request in repairs.requests:
+            if await self._store.repair(request) is Outcome.OK:
+                (self._say_words or log.warning)(f"census: {census_words(request)}")
         return confirmed
 
-    def _say_census(self, confirmed: Census) -> None:
+    def _say_census(self, confirmed: Census, repairs: CensusRepairs) -> None:
         for word, ids in (("missing", confirmed.missing), ("doubled", confirmed.doubled)):
             if len(ids):
                 some = ", ".join(map(str, ids[:10].tolist())) + (", ..." if len(ids) > 10 else "")
-                self._say(word, f"census: {len(ids)} {word}: {some}")
+                lost = f"; no row is left of {len(repairs.lost)}" if word == "missing" and repairs.lost else ""
+                self._say(word, f"census: {len(ids)} {word}: {some}{lost}")
             else:
                 self._unsay(word, f"census: none {word} any more")
 

@@ -198,7 +198,7 @@ def _words(
     if kind is VerdictKind.CLEAR_DUE:
         return (
             f"{target.name} alone holds them: the handoff is done and only its record was left behind",
-            f"nothing is lost; {source.name} or {target.name} clears the record when it repeats its last step",
+            "nothing is lost; the watchdog clears the record",
         )
     if kind is VerdictKind.LIMBO:
         return (
@@ -220,7 +220,7 @@ def _words(
     if transfer.state == STARTED:
         return (
             f"begun, and neither accepted nor canceled: {source.words}; the entities are {source.name}'s",
-            f"{source.name} cancels it{'' if source.living else ' when it recovers'}: only a started one can be",
+            "the watchdog cancels it, unless it is accepted first: only a started one can be",
         )
     late = [side.name for side in (source, target) if not side.living] or [source.name, target.name]
     return (

@@ -1,4 +1,4 @@
-"""The watchdog's reads, from a real Redis. Nothing here writes."""
+"""The watchdog's reads, from a real Redis, and its one write."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 
 from shardfleet_shard.core.columns import U64
-from shardfleet_shard.core.requests import FleetRecords, ReadFleet, ShardRecord
+from shardfleet_shard.core.requests import Done, FleetRecords, Outcome, ReadFleet, Refused, ShardRecord
 from shardfleet_shard.errors import StoreUnavailable
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import ActiveTransfer, HandoffTransferManifest
 from shardfleet_shard.store.redis_store import RedisStore
 
 from .judge import ManifestSummary
+from .repairs import AnyRepair
 
 
 class StoreReader:
-    """A ``WatchdogStore`` on a connected ``RedisStore``; it needs no ``join``, for it changes nothing."""
+    """Reads on a connected ``RedisStore``; it needs no ``join``, for it changes nothing."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
@@ -59,3 +60,19 @@ class StoreReader:
         if not isinstance(reply, FleetRecords):
             raise StoreUnavailable(f"no answer from Redis at {self._store.address}: {self._store.last_error}")
         return reply.records, await self._admin.living_ids()
+
+
+class RepairingStore(StoreReader):
+    """A ``WatchdogStore``; its ``RedisStore`` has joined, for a repair is refused once Redis is another."""
+
+    async def repair(self, request: AnyRepair) -> Outcome | None:
+        """None: refused, for what was to be put right is not so any more, or Redis is another than the joined one.
+
+        Raises ``StoreUnavailable``.
+        """
+        (reply,) = await self._store.execute([request])
+        if isinstance(reply, Refused):
+            return None
+        if not isinstance(reply, Done):
+            raise StoreUnavailable(f"no answer from Redis at {self._store.address}: {self._store.last_error}")
+        return reply.outcome

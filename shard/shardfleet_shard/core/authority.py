@@ -106,6 +106,10 @@ class EntityAuthorityTracker:
         """Which rows have one of ``ids``; (n,) bool."""
         return np.isin(self.rows.id, ids)
 
+    def leaving(self, ids: U64) -> bool:
+        """Whether any of ``ids`` is here and has an open transfer."""
+        return bool((self.transfers[self.mask_of(ids)] != 0).any())
+
     def index_of(self, entity: int) -> int | None:
         """Where ``entity`` stands, or None."""
         if entity not in self.ids:

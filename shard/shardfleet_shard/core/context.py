@@ -16,7 +16,7 @@ from .clock import Clock
 from .columns import U32, U64, Columns, Schema
 from .frames import Frame
 from .journal import JournalFollower
-from .requests import EntryKind, JournalEntry, Request
+from .requests import GAINS, JournalEntry, Request
 from .simulation import Simulation
 from .stats import ShardStats
 from .ticks import TickGrid, WorldTime
@@ -96,7 +96,7 @@ class Context:
 
     def entry_after_rests(self, entry: JournalEntry) -> JournalEntry:
         """``entry`` with today's ticks, so that its rows go on at the world tick at which they were to."""
-        if not self.rests or entry.kind not in (EntryKind.IN, EntryKind.SPAWN):
+        if not self.rests or entry.kind not in GAINS:
             return entry
         tick, offer_tick = self.after_rests(entry.tick), self.after_rests(entry.offer_tick)
         return entry if tick == entry.tick else replace(entry, tick=tick, offer_tick=offer_tick)

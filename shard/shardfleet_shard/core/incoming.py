@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import SimulationError
-from .columns import Columns, first_duplicate
+from .columns import U64, Columns, first_duplicate
 from .context import CATCH_UP_LIMIT_US, Context
 from .frames import Answer, Final, Offer
 from .outgoing import NOT_SCHEDULED, RETRY_US, OutgoingTransfers
@@ -50,6 +50,11 @@ class IncomingTransfers:
         self._handled: dict[TransferId, int] = {}
         self._began: list[tuple[Incoming, slice]] = []
         self._unmatched: dict[TransferId, AdoptedBatch] = {}
+
+    @property
+    def ids(self) -> U64:
+        """Of all rows that are to come, or may be."""
+        return np.concatenate([np.zeros(0, np.uint64), *(incoming.rows.id for incoming in self.open.values())])
 
     # --- frames -------------------------------------------------------------------------------------------------
 

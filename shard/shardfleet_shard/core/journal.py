@@ -50,6 +50,10 @@ class JournalFollower:
         self.applied.add(key)
         self._advance()
 
+    def waits_for(self, key: Key) -> bool:
+        """It was read, and is not applied yet."""
+        return key not in self.applied and any(key_of(entry) == key for entry in self.pending)
+
     @property
     def settled(self) -> bool:
         """Everything read is applied."""

@@ -10,11 +10,13 @@ import numpy as np
 
 from .context import Context
 from .mailbox import TransferMailbox
-from .requests import Entries, EntryKind, JournalEntry, ReadEntries, Tail
+from .requests import GAINS, Entries, EntryKind, JournalEntry, ReadEntries, Tail
 from .stream import EntityStream
 
 TAIL_INTERVAL_US = 200_000
 """How often the journal is read where no publish reads it."""
+READ_LIMIT = 512
+"""Entries in one answer; fewer mean that the journal ends there."""
 
 
 class JournalReader:
@@ -25,6 +27,8 @@ class JournalReader:
         self.mailbox = mailbox
         self.stream = stream
         self.reading = False
+        self.ends_seen = 0
+        """Reads that came to the journal's end."""
         self._next_tail_us = 0
         self._to_fetch: dict[str, JournalEntry] = {}
         self._fetching = False
@@ -69,10 +73,13 @@ class JournalReader:
             entry = self.context.entry_after_rests(entry)
             if entry.kind is EntryKind.IN:
                 self.mailbox.take_from_journal(entry, rows)
+            elif entry.kind is EntryKind.RESTORE:
+                self.stream.take_spawn(entry, rows.take(~np.isin(rows.id, self.mailbox.incoming.ids)))
             else:
                 self.stream.take_spawn(entry, rows)
 
     def _take(self, entries: tuple[JournalEntry, ...]) -> None:
+        self.ends_seen += len(entries) < READ_LIMIT
         for entry in self.context.journal.read(entries):
             known = entry.transfer is not None and (
                 (entry.kind is EntryKind.OUT and self.mailbox.learn_outgoing_accepted(entry.transfer))
@@ -80,7 +87,7 @@ class JournalReader:
             )
             if known:
                 continue
-            if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
+            if entry.kind in GAINS:
                 self._to_fetch[entry.id] = entry
             else:
                 self._removals.append(entry)
@@ -89,17 +96,22 @@ class JournalReader:
 
     def remove_due(self, tick: int) -> None:
         """Step 1: rows that the journal says have gone, and that nobody here let go of."""
-        tracker = self.context.tracker
+        tracker, waiting = self.context.tracker, list[JournalEntry]()
         for entry in self._removals:
+            removes_copy = entry.kind is EntryKind.OUT and entry.transfer is None
+            if removes_copy and tracker.leaving(np.frombuffer(entry.ids, "<u8")):
+                waiting.append(entry)  # that transfer ends first, one way or the other
+                continue
             ids, versions = np.frombuffer(entry.ids, "<u8"), np.frombuffer(entry.versions, "<u4")
             limits = dict(zip(ids.tolist(), versions.tolist(), strict=True))
             mask = tracker.mask_of(ids)
+            inclusive = removes_copy or entry.kind is EntryKind.DESPAWN
             for index in np.flatnonzero(mask).tolist():
                 version, limit = int(tracker.rows.version[index]), limits[int(tracker.rows.id[index])]
-                mask[index] = version < limit or (entry.kind is EntryKind.DESPAWN and version == limit)
+                mask[index] = version < limit or (version == limit and inclusive)
             if mask.any():
                 gone = tracker.remove(mask)
                 kind = "despawn" if entry.kind is EntryKind.DESPAWN else "release"
                 self.context.event(kind, tick, gone.id, gone.version)
             self.context.journal.apply(entry.id if entry.transfer is None else (entry.kind, entry.transfer))
-        self._removals.clear()
+        self._removals = waiting

@@ -6,8 +6,8 @@ is that fold, on arrays; it reads nothing by itself.
 
 What counts as evidence, and of what:
 
-- a row of a shard's manifest, and a row of an ``in`` or ``spawn`` in its journal: that shard owns it, at the
-  row's version;
+- a row of a shard's manifest, and a row of an ``in``, ``spawn`` or ``restore`` in its journal: that shard owns it,
+  at the row's version;
 - an ``out``: its peer owns the entity at the entry's version, and the shard that wrote it holds nothing below it;
 - a ``despawn``: nobody owns the entity at that version or below.
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from .columns import U32, U64, Mask
 from .manifest import AuthorityManifest
-from .requests import EntryKind, JournalEntry, ShardRecord
+from .requests import GAINS, EntryKind, JournalEntry, ShardRecord
 
 NOBODY = -1
 """Owner index of an id that nobody owns, or that the ledger does not know."""
@@ -58,7 +58,7 @@ def entry_rows(entry: JournalEntry) -> tuple[U64, U32]:
     Raises:
         ValueError: fewer bytes than ``entry.count`` rows need (an entry that was read without its rows, say).
     """
-    if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
+    if entry.kind in GAINS:
         ids, versions = entry.rows[: 8 * entry.count], entry.rows[8 * entry.count : 12 * entry.count]
     else:
         ids, versions = entry.ids, entry.versions

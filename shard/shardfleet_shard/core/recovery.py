@@ -15,7 +15,7 @@ from .columns import Columns, Schema
 from .journal import Key, key_of
 from .ledger import fold_records
 from .manifest import JOURNAL_START, AuthorityManifest
-from .requests import EntryKind, FleetRecords, JournalEntry, ShardRecord
+from .requests import GAINS, FleetRecords, JournalEntry, ShardRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,7 +27,7 @@ class RecoveredRows:
         manifest_tick: -1 where the shard never published.
         position: the manifest's journal position.
         entries: the journal after it, in order.
-        arriving: ``in`` and ``spawn`` entries with the rows that are still to be taken up (versions the shard's).
+        arriving: entries with rows of which some are still to be taken up, and these rows (versions the shard's).
         done: keys of entries whose effect ``rows`` already has.
         dropped: rows that the ledger gives to another owner, or to none.
     """
@@ -69,7 +69,7 @@ def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
     arriving: list[tuple[JournalEntry, Columns]] = []
     done: list[Key] = []
     for entry in record.entries:
-        if entry.kind not in (EntryKind.IN, EntryKind.SPAWN):
+        if entry.kind not in GAINS:
             done.append(key_of(entry))
             continue
         offered = schema.unpack(entry.rows, entry.count)

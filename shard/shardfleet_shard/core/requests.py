@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .census_requests import RemoveCopy, RestoreEntity
+from .repair_requests import Overdue, ReadOverdue, Repair
 from .transfer import TransferId
 
 
@@ -311,6 +313,12 @@ class EntryKind(StrEnum):
     OUT = "out"
     SPAWN = "spawn"
     DESPAWN = "despawn"
+    RESTORE = "restore"
+    """A row that the ledger gives to this shard, and that it did not have: by a census."""
+
+
+GAINS = (EntryKind.IN, EntryKind.SPAWN, EntryKind.RESTORE)
+"""The kinds with rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,8 +327,9 @@ class JournalEntry:
 
     ``rows`` is b"" in an answer of ``Publish`` and ``Tail``, which leave it out, and whole in ``ReadShard`` and
     ``ReadEntries``. ``ids`` and ``versions`` are set for ``out`` and ``despawn`` (versions: the new owner's, or
-    for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN: first grid tick to be
-    simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``).
+    for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN, RESTORE: first grid tick to be
+    simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``). An OUT without a
+    ``transfer`` takes a copy away, at ``versions`` and below.
     """
 
     id: str
@@ -495,5 +504,6 @@ class LinkLease:
 Request = (
     Join | Reopen | Recover | Renew | Ended | Claim | Resign | Observe | Begin | Accept | Reject | Cancel | Adopted
     | Released | Publish | Tail | ReadEntries | ReadFleet | Spawn | Seed | Arrive | Despawn | Elect | LinkLease
+    | Repair | ReadOverdue | RestoreEntity | RemoveCopy
 )  # fmt: skip
-Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected
+Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected | Overdue

@@ -7,11 +7,11 @@ import numpy as np
 
 from ..errors import SimulationError, UsageError
 from .columns import Columns, first_duplicate
-from .context import Context
+from .context import CATCH_UP_LIMIT_US, Context
 from .election import OwnershipElection
 from .layout import Layout
 from .outgoing import RETRY_US
-from .requests import Arrive, Done, JournalEntry, Refused, RefusedReason, Seed, SpawnGroup
+from .requests import Arrive, Done, EntryKind, JournalEntry, Refused, RefusedReason, Seed, SpawnGroup
 
 LEAD_TICKS = 4
 """Arrivals are spawned this far ahead, so that their shard has read its journal before their first tick."""
@@ -181,6 +181,10 @@ class EntityStream:
                 keep = np.ones(len(rows), bool)
                 keep[here] = False
                 rows = rows.take(keep)
+            if entry.kind is EntryKind.RESTORE:
+                self._take_restored(entry, rows, tick)
+                self.waiting = [other for other in self.waiting if other is not pair]
+                continue
             moved = context.catch_up(rows, entry.tick, tick - 1)
             if moved is None:
                 return
@@ -189,6 +193,17 @@ class EntityStream:
             context.event("spawn", entry.tick, moved.id, moved.version)
             context.tracker.add(moved, since_tick=entry.tick)
             context.journal.apply(entry.id)
+
+    def _take_restored(self, entry: JournalEntry, rows: Columns, tick: int) -> None:
+        """From this tick on: whoever had the rows may have simulated those before, so none of them is done again."""
+        context = self.context
+        state_tick = entry.offer_tick
+        if context.simulation.exact and len(rows):
+            first = max(entry.offer_tick + 1, tick - context.grid.ticks_in(CATCH_UP_LIMIT_US))
+            rows, state_tick = context.forward(rows, first, tick - 1), tick - 1
+        context.event("adopt", tick, rows.id, rows.version, origin="manifest", state_tick=state_tick)
+        context.tracker.add(rows, since_tick=tick)
+        context.journal.apply(entry.id)
 
 
 def group_by_cell(rows: Columns, layout: Layout, *, tick: int) -> tuple[SpawnGroup, ...]:

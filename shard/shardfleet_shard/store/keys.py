@@ -21,7 +21,7 @@
 | stage:<shard>:<epoch>:<tick>:<n> | string, PX | chunks on their way to a manifest; PUBLISH renames them |
 | ids | hash | living entities: upper 7 bytes of the id (little-endian) -> 32-byte bitmap of the low byte |
 | gone | zset | despawned ids (8 bytes, little-endian) by Unix ms, for 60 s and while a journal may hold the despawn |
-| counters | hash | started_transfers, started_entities, completed_..., canceled_..., rejected_..., spawned, despawned |
+| counters | hash | started_transfers, started_entities, the same of completed, canceled ...; spawned, despawned |
 
 ``ids`` takes about 45 bytes for 256 neighbouring ids, and is exact for every u64; a set of decimal numbers would not
 be an intset above 2^63, and would need arithmetic that Lua's doubles cannot do.
@@ -51,6 +51,8 @@ COUNTERS = (
     "canceled_entities",
     "rejected_transfers",
     "rejected_entities",
+    "repaired_transfers",
+    "repaired_entities",
     "spawned",
     "despawned",
 )

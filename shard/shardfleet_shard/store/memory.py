@@ -10,7 +10,10 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.census_requests import RemoveCopy, RestoreEntity
+from ..core.repair_requests import ReadOverdue, Repair
 from ..core.requests import (
+    GAINS,
     Accept,
     Adopted,
     Arrive,
@@ -22,7 +25,6 @@ from ..core.requests import (
     Elected,
     Ended,
     Entries,
-    EntryKind,
     FleetRecords,
     Join,
     Joined,
@@ -48,11 +50,12 @@ from ..core.requests import (
     Spawn,
     Tail,
 )
-from . import memory_spawn, memory_transfers
+from . import memory_census, memory_repair, memory_spawn, memory_transfers
 from .keys import link_pair
 from .memory_state import OK, Journal, State, refused
 
 _UNGUARDED = (Ended, ReadFleet)
+_OF_NO_EPOCH = (Recover, Repair, RestoreEntity, RemoveCopy)
 
 
 class MemoryStore:
@@ -86,7 +89,7 @@ class MemoryStore:
         if not isinstance(request, _UNGUARDED):
             if not state.generation == self.run_id == generation:
                 return refused(RefusedReason.GENERATION, state.generation)
-            if not isinstance(request, Recover) and not state.is_current((request.shard, request.epoch)):
+            if not isinstance(request, _OF_NO_EPOCH) and not state.is_current((request.shard, request.epoch)):
                 return refused(RefusedReason.EPOCH, state.epochs.get(request.shard, 0))
         return _HANDLERS[type(request)](state, request)
 
@@ -188,7 +191,7 @@ def _resign(state: State, r: Resign) -> Reply:
             return refused(RefusedReason.BUSY, transfer)
     # What the manifest contains was trimmed with it, so the whole journal lies after its position.
     for entry in state.journal(r.shard).entries:
-        if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
+        if entry.kind in GAINS:
             return refused(RefusedReason.BUSY, f"{entry.kind} {entry.id}")
     _drop_claims(state, r.shard)
     state.leases.pop(r.shard, None)
@@ -308,4 +311,8 @@ _HANDLERS: dict[type, Callable[[State, Any], Reply]] = {
     Despawn: memory_spawn.despawn,
     Elect: _elect,
     LinkLease: _link_lease,
+    Repair: memory_repair.repair,
+    ReadOverdue: memory_repair.read_overdue,
+    RestoreEntity: memory_census.restore_entity,
+    RemoveCopy: memory_census.remove_copy,
 }

@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ..core.census_requests import RemoveCopy, RestoreEntity
+from ..core.repair_requests import Overdue, OverdueTransfer, ReadOverdue, Repair
 from ..core.requests import (
     Accept,
     Adopted,
@@ -178,6 +180,19 @@ def _entries(raw: Sequence[bytes]) -> Entries:
     return Entries(entries=entries_from_flat(raw, 4))
 
 
+def _overdue(raw: Sequence[Any]) -> Overdue:
+    found = [
+        OverdueTransfer(
+            transfer=TransferId.parse(raw[at].decode()),
+            target=raw[at + 1].decode(),
+            accepted=raw[at + 2] == b"accepted",
+            held=bool(raw[at + 3]),
+        )
+        for at in range(0, len(raw), 4)
+    ]
+    return Overdue(transfers=tuple(found))
+
+
 def _entries_with_rows(raw: Sequence[bytes]) -> Entries:
     return Entries(entries=entries_from_flat(raw, 5))
 
@@ -203,8 +218,12 @@ def _nothing(_: Any) -> tuple[Argument, ...]:
     return ()
 
 
-def _transfer(request: Adopted | Released) -> tuple[Argument, ...]:
+def _transfer(request: Adopted | Released | Repair) -> tuple[Argument, ...]:
     return (str(request.transfer),)
+
+
+def _id(entity: int) -> bytes:
+    return entity.to_bytes(8, "little")
 
 
 def _begin(r: Begin) -> tuple[Argument, ...]:
@@ -254,6 +273,10 @@ TABLE: dict[type, Script] = {
     Despawn: Script("despawn", lambda r: (r.ids, r.versions)),
     Elect: Script("elect", lambda r: (r.ttl_ms,), _elected),
     LinkLease: Script("link_lease", lambda r: (link_pair(r.shard, r.peer), r.ttl_ms)),
+    Repair: Script("repair", _transfer),
+    RestoreEntity: Script("restore_entity", lambda r: (r.owner, _id(r.entity), r.version, r.tick, r.offer_tick, r.row)),
+    RemoveCopy: Script("remove_copy", lambda r: (r.shard, r.owner, _id(r.entity), r.tick)),
+    ReadOverdue: Script("overdue", lambda r: (r.through_us,), _overdue),
 }
 """All of core/requests.py but ``ReadFleet``, which is a read a shard; see redis_store.py."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
+from shardfleet_shard.core.repair_requests import ReadOverdue, Repair
 from shardfleet_shard.core.requests import (
     Accept,
     Adopted,
@@ -43,8 +45,15 @@ FIRST_EPOCH = 1_790_000_000_000_000
 LAYOUT_VERSION = 3
 
 
+FEW_IDS = (1, 2, 255, 256, 2**64 - 1)
+
+
 def pack_ids(ids: list[int]) -> bytes:
     return np.array(ids, "<u8").tobytes()
+
+
+def pack_versions(versions: list[int]) -> bytes:
+    return np.array(versions, "<u4").tobytes()
 
 
 @dataclass
@@ -90,9 +99,13 @@ class Interleaving:
             (3, self._renew),
             (3, self._elect),
             (3, self._link_lease),
-            (2, self._seed),
-            (3, self._arrive),
-            (2, self._resign),
+            (4, self._seed),
+            (5, self._arrive),
+            (6, self._resign),
+            (3, self._repair),
+            (3, self._read_overdue),
+            (5, self._restore),
+            (6, self._remove_copy),
             (1, self._ended),
             (1, self._recover),
             (1, lambda _: Observe()),
@@ -135,6 +148,7 @@ class Interleaving:
         sequence = self.sequences.get((shard, epoch), 0) + 1
         self.sequences[shard, epoch] = sequence
         count = self.rng.randint(1, 3)
+        ids = self.rng.choice([self.rng.sample(FEW_IDS, count), [self.rng.getrandbits(64) for _ in range(count)]])
         begin = Begin(
             shard=shard,
             epoch=epoch,
@@ -145,8 +159,8 @@ class Interleaving:
             transfer_time_us=FIRST_EPOCH + self.rng.randint(0, 50),
             switch_tick=self.tick,
             count=count,
-            ids=pack_ids([self.rng.getrandbits(64) for _ in range(count)]),
-            versions=self.rng.randbytes(4 * count),
+            ids=pack_ids(ids),
+            versions=pack_versions([self.rng.randint(1, 5) for _ in ids]),
         )
         self.transfers.append(begin)
         # Sometimes the others come first, and this one later from the history.
@@ -173,7 +187,7 @@ class Interleaving:
             switch_tick=begin.switch_tick,
             offer_tick=begin.switch_tick - 2,
             count=begin.count,
-            rows=self.rng.randbytes(48 * begin.count),
+            rows=begin.ids + begin.versions + self.rng.randbytes(36 * begin.count),
         )
 
     def _reject(self, shard: str, begin: Begin | None = None) -> Request:
@@ -200,6 +214,28 @@ class Interleaving:
         actor = begin.shard if self.rng.random() < 0.95 else shard
         return Released(**self._me(actor), transfer=begin.transfer)
 
+    def _repair(self, shard: str) -> Request:
+        begin = self._transfer()
+        return Repair(transfer=begin.transfer) if begin else self._tail(shard)
+
+    def _read_overdue(self, shard: str) -> Request:
+        return ReadOverdue(**self._me(shard), through_us=FIRST_EPOCH + self.rng.randint(-1, 51))
+
+    def _restore(self, shard: str) -> Request:
+        """Of a few ids only, so that the same are restored, given away and copied again and again."""
+        entity, version = self.rng.choice(FEW_IDS), self.rng.randint(1, 4)
+        row = pack_ids([entity]) + version.to_bytes(4, "little") + self.rng.randbytes(32)
+        tick = self.tick
+        return RestoreEntity(owner=shard, entity=entity, version=version, tick=tick, offer_tick=tick - 3, row=row)
+
+    def _remove_copy(self, shard: str) -> Request:
+        return RemoveCopy(
+            shard=shard,
+            owner=self.rng.choice(SHARDS),
+            entity=self.rng.choice(FEW_IDS),
+            tick=self.rng.choice([-1, -1, self.tick + 5]),
+        )
+
     def _publish(self, shard: str) -> Request:
         largest = self.rng.choice([200] * 9 + [200_000])  # small manifests go inline, large ones are staged
         sizes = [self.rng.randint(0, largest) for _ in range(self.rng.choice([0, 1, 1, 2, 3]))]
@@ -209,10 +245,15 @@ class Interleaving:
             **self._me(shard),
             tick=tick,
             position=self.rng.choice(positions[-6:]),
-            header=f'{{"tick": {tick}}}',
-            chunks=tuple(self.rng.randbytes(size) for size in sizes),
+            header=f'{{"tick": {tick}, "count": {2 * len(sizes)}, "rows_per_chunk": 2}}',
+            chunks=tuple(self._chunk(size) for size in sizes),
             read_after=self.rng.choice(positions[-6:]),
         )
+
+    def _chunk(self, size: int) -> bytes:
+        """Two rows and whatever follows."""
+        ids = self.rng.sample(FEW_IDS, 2) if self.rng.random() < 0.3 else [self.rng.getrandbits(64) for _ in range(2)]
+        return pack_ids(ids) + pack_versions([self.rng.randint(1, 4) for _ in ids]) + self.rng.randbytes(size)
 
     def _tail(self, shard: str) -> Request:
         return Tail(**self._me(shard), read_after=self.rng.choice(self.seen[shard][-8:]))
@@ -222,7 +263,7 @@ class Interleaving:
         return ReadEntries(**self._me(shard), ids=ids) if ids else self._tail(shard)
 
     def _ids(self) -> list[int]:
-        spread = self.rng.choice([range(1, 40), range(250, 262), range(2**64 - 20, 2**64)])
+        spread = self.rng.choice([FEW_IDS, range(1, 40), range(250, 262), range(2**64 - 20, 2**64)])
         return [self.rng.choice(spread) for _ in range(self.rng.randint(1, 4))]
 
     def _groups(self) -> tuple[SpawnGroup, ...]:
@@ -234,7 +275,7 @@ class Interleaving:
                     cell=self.rng.choice(CELLS),
                     count=len(ids),
                     ids=pack_ids(ids),
-                    rows=self.rng.randbytes(44 * len(ids)),
+                    rows=pack_ids(ids) + pack_versions([1] * len(ids)) + self.rng.randbytes(32 * len(ids)),
                     tick=self.tick,
                 )
             )

@@ -138,6 +138,9 @@ Spawn ok|Spawn refused duplicate|Spawn refused unclaimed|Despawn ok
 Seed ok|Seed refused not owner|Seed refused seeded
 Arrive ok|Arrive refused not owner|Arrive refused older|Arrive refused duplicate
 Claim ok|Claim refused held|Claim refused layout|Renew ok|Renew refused held|Ended ok
+Repair canceled|Repair accepted|Repair decided|ReadOverdue|ReadOverdue refused epoch
+RestoreEntity ok|RestoreEntity decided|RestoreEntity refused held|RestoreEntity refused older
+RemoveCopy ok|RemoveCopy refused held|RemoveCopy refused older
 Resign ok|Resign refused busy|Elect somebody|Elect nobody|LinkLease ok|LinkLease refused held|Reopen ok
 """
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
-from shardfleet_operator.watchdog import Finding, StoreReader, VerdictKind, Watchdog
+from shardfleet_operator.watchdog import Finding, RepairingStore, VerdictKind, Watchdog
 from shardfleet_shard.errors import StoreUnavailable
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
@@ -56,7 +56,7 @@ async def audit_twice(watchdog: Watchdog) -> list[Finding]:
 async def test_a_transfer_at_every_step(fleet: World, clock: FakeClock) -> None:
     await fleet.spawn(S, {1: 1})
     await fleet.publish(S, {1: 1})
-    watchdog = Watchdog(StoreReader(fleet.store), clock)
+    watchdog = Watchdog(RepairingStore(fleet.store), clock)
     switch_us = clock.now_us
     transfer = await fleet.begin({1: 2}, switch_us)
 
@@ -68,6 +68,10 @@ async def test_a_transfer_at_every_step(fleet: World, clock: FakeClock) -> None:
     assert (stalled.verdict.holders, stalled.verdict.entities) == ((S,), 1)
     assert f"{S} lives and was last seen at tick {fleet.tick}, before the switch" in stalled.verdict.meaning
 
+    [canceled] = await watchdog.audit_once()
+    assert (canceled.verdict.transfer, canceled.repair) == (transfer, "canceled")
+
+    transfer = await fleet.begin({1: 2}, switch_us)
     await fleet.accept(transfer, {1: 2})
     [stalled] = await audit_twice(watchdog)
     assert (stalled.verdict.kind, stalled.verdict.state) == (VerdictKind.STALLED_TRANSFER, "accepted")
@@ -89,7 +93,7 @@ async def test_two_holders_and_a_record_left_behind(fleet: World, clock: FakeClo
     await fleet.accept(transfer, {1: 2})
     await fleet.adopt(transfer)
     clock.now_us += THRESHOLD_US + 1
-    watchdog = Watchdog(StoreReader(fleet.store), clock)
+    watchdog = Watchdog(RepairingStore(fleet.store), clock)
     [dual] = await audit_twice(watchdog)
     assert (dual.verdict.kind, dual.verdict.holders) == (VerdictKind.DUAL_AUTHORITY, (S, T))
 
@@ -103,7 +107,7 @@ async def test_two_holders_and_a_record_left_behind(fleet: World, clock: FakeClo
 
 async def test_a_canceled_transfer_is_resolved_and_a_healthy_one_never_judged(fleet: World, clock: FakeClock) -> None:
     await fleet.spawn(S, {1: 1, 2: 1})
-    watchdog = Watchdog(StoreReader(fleet.store), clock)
+    watchdog = Watchdog(RepairingStore(fleet.store), clock)
     stuck = await fleet.begin({1: 2}, clock.now_us - THRESHOLD_US - 1)
     healthy = await fleet.begin({2: 2}, clock.now_us)
     [finding] = await audit_twice(watchdog)
@@ -118,7 +122,7 @@ async def test_a_canceled_transfer_is_resolved_and_a_healthy_one_never_judged(fl
 async def test_many_fast_handoffs_give_no_verdict_and_a_clean_census(fleet: World) -> None:
     """The real clock, real intervals, and a fleet that hands over as fast as it can."""
     await fleet.spawn(S, dict.fromkeys(range(100, 150), 1))
-    watchdog = Watchdog(StoreReader(fleet.store), SystemClock(), interval_us=5_000, census_interval_us=10_000)
+    watchdog = Watchdog(RepairingStore(fleet.store), SystemClock(), interval_us=5_000, census_interval_us=10_000)
     task = asyncio.create_task(watchdog.run())
     now_us = SystemClock().now_unix_us
     for entity in range(100, 140):
@@ -139,7 +143,7 @@ async def test_many_fast_handoffs_give_no_verdict_and_a_clean_census(fleet: Worl
 
 async def test_census_finds_what_is_lost_and_what_is_there_twice(fleet: World, clock: FakeClock) -> None:
     await fleet.spawn(S, {1: 1, 2: 1, 3: 1, 2**64 - 1: 1})
-    watchdog = Watchdog(StoreReader(fleet.store), clock)
+    watchdog = Watchdog(RepairingStore(fleet.store), clock)
     clock.now_us += 10_000_000
     for _ in range(2):
         # S publishes without 3, which nobody has despawned, and T has a 2 of its own.
@@ -157,7 +161,7 @@ async def test_redis_away_and_back(caplog: pytest.LogCaptureFixture) -> None:
         async with world(server.limited_url, "outage") as fleet:
             transfer = await fleet.begin({1: 2}, 1_000)
             impatient = RedisStore(server.limited_url, "outage", timeout_s=0.5)
-            watchdog = Watchdog(StoreReader(impatient), SystemClock(), interval_us=10_000, census_interval_us=15_000)
+            watchdog = Watchdog(RepairingStore(impatient), SystemClock(), interval_us=10_000, census_interval_us=15_000)
             caplog.set_level(logging.INFO, "shardfleet_operator")
             server.stop()
             with pytest.raises(StoreUnavailable):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shardfleet_shard.core import ledger
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.requests import EntryKind, JournalEntry, ShardRecord
+from shardfleet_shard.core.requests import GAINS, EntryKind, JournalEntry, ShardRecord
 
 SCHEMA = Schema(2, np.dtype([("mass", "<f4")]))
 SHARDS = ("a", "b", "c")
@@ -29,7 +29,7 @@ def u32(*values: int) -> np.ndarray:
 
 def entry(kind: EntryKind, pairs: list[tuple[int, int]], peer: str = "") -> JournalEntry:
     ids, versions = u64(*(i for i, _ in pairs)), u32(*(v for _, v in pairs))
-    if kind in (EntryKind.IN, EntryKind.SPAWN):
+    if kind in GAINS:
         rows = SCHEMA.rows(id=ids, position=(1.0, 2.0), version=versions).pack() if pairs else b""
         return JournalEntry(id="1-0", kind=kind, peer=peer, count=len(pairs), rows=rows)
     return JournalEntry(

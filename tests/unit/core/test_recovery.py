@@ -14,7 +14,7 @@ from shardfleet_shard.core.journal import key_of
 from shardfleet_shard.core.ledger import entry_rows
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.recovery import rebuild
-from shardfleet_shard.core.requests import EntryKind, FleetRecords, JournalEntry, ShardRecord
+from shardfleet_shard.core.requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import UsageError
 
@@ -43,7 +43,7 @@ class PlainShard:
 
     def append(self, kind: EntryKind, entities: dict[int, int], peer: str, transfer: TransferId | None) -> None:
         self.written += 1
-        rows = kind in (EntryKind.IN, EntryKind.SPAWN)
+        rows = kind in GAINS
         self.journal.append(
             JournalEntry(
                 id=f"{self.written}-0",
@@ -73,7 +73,7 @@ class PlainShard:
             return
         entry = waiting[number % len(waiting)]
         self.applied.add(entry.id)
-        if entry.kind in (EntryKind.IN, EntryKind.SPAWN):
+        if entry.kind in GAINS:
             for entity, version in zip(*ids_and_versions(SCHEMA.unpack(entry.rows, entry.count)), strict=True):
                 self.held[entity] = max(version, self.held.get(entity, 0))
         else:
@@ -177,9 +177,7 @@ def test_every_shard_starts_with_what_is_its_own_and_nothing_else(history: list[
         assert arriving | set(found.done) == {key_of(entry) for entry in me.journal}
         in_manifest = set(me.manifest[0]) if me.manifest else set()
         assert set(found.rows.id.tolist()) <= in_manifest
-        everything = len(in_manifest) + sum(
-            entry.count for entry in me.journal if entry.kind in (EntryKind.IN, EntryKind.SPAWN)
-        )
+        everything = len(in_manifest) + sum(entry.count for entry in me.journal if entry.kind in GAINS)
         assert found.dropped <= everything - len(held)
 
 

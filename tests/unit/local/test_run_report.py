@@ -51,6 +51,7 @@ def _run(**changes: Any) -> Run:
             "started_entities": 210,
             "canceled_entities": 8,
             "rejected_entities": 2,
+            "repaired_entities": 3,
             "spawned": 60,
             "despawned": 10,
         },
@@ -69,7 +70,7 @@ def test_figures() -> None:
         "final_state_used", "fast_forwarded", "redis", "tick_ms", "ticks_skipped", "transfers_left", "verdicts",
     ]  # fmt: skip
     assert report["handoffs"] == {
-        "started": 110, "completed": 100, "canceled": 8, "rejected": 2, "per_second": 10.0
+        "started": 110, "completed": 100, "canceled": 8, "rejected": 2, "repaired": 3, "per_second": 10.0
     }  # fmt: skip
     assert report["redis"] == {"client_requests_per_handoff": 0.5, "commands_per_handoff": 10.0}
     assert report["gap_ms"]["min"] == -4.0

@@ -15,6 +15,7 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.columns import Columns, Schema
 from shardfleet_shard.core.frames import Frame, Nudge
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
+from shardfleet_shard.core.repair_requests import ReadOverdue
 from shardfleet_shard.core.requests import (
     Claim,
     Elect,
@@ -43,7 +44,7 @@ from .plugin import Straight
 START_US = 1_700_000_000_000_000
 CELL_WIDTH = 10.0
 MAX_ROUNDS = 50
-SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadEntries)
+SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadEntries, ReadOverdue)
 HELD = (Publish, Tail)
 """Asked on intervals and answered by name only: whether a shard has read its journal decides many a scenario."""
 LIVING = (RuntimeState.STARTING, RuntimeState.RECOVERING, RuntimeState.ACTIVE, RuntimeState.SETTLING)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 from shardfleet_operator.watchdog import Finding, FindingBook, ManifestSummary, Verdict, VerdictKind, Watchdog, judge
-from shardfleet_shard.core.requests import ShardRecord
+from shardfleet_operator.watchdog.repairs import AnyRepair
+from shardfleet_shard.core.requests import Outcome, ShardRecord
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreUnavailable
 
@@ -44,6 +45,8 @@ class FakeStore:
         self.manifest_reads = 0
         self.shards: list[ShardRecord] = []
         self.living: list[int] = []
+        self.repairs: list[AnyRepair] = []
+        self.outcome = Outcome.CANCELED
 
     async def open_transfers(self, before_us: int) -> Sequence[Record]:
         self.audits += 1
@@ -56,6 +59,10 @@ class FakeStore:
     async def manifest_summaries(self) -> Mapping[str, ManifestSummary]:
         self.manifest_reads += 1
         return self.manifests
+
+    async def repair(self, request: AnyRepair) -> Outcome:
+        self.repairs.append(request)
+        return self.outcome
 
     async def records_and_living(self) -> tuple[Sequence[ShardRecord], np.ndarray]:
         if self.error is not None:
@@ -217,4 +224,4 @@ async def test_the_census_is_kept_and_what_it_proves_is_said(caplog: pytest.LogC
         "missing": 1,
         "doubled": 0,
     }
-    assert [record.message for record in caplog.records] == ["census: 1 missing: 2"]
+    assert [record.message for record in caplog.records] == ["census: 1 missing: 2; no row is left of 1"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shardfleet_operator.census import SLOW_READINGS_TO_AGREE, Census, CensusHistory, census
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.manifest import AUTHORITATIVE, FROZEN, PASSING, AuthorityManifest
-from shardfleet_shard.core.requests import EntryKind, JournalEntry, ShardRecord
+from shardfleet_shard.core.requests import GAINS, EntryKind, JournalEntry, ShardRecord
 
 SCHEMA = Schema(2)
 SECOND = 1_000_000
@@ -20,7 +20,7 @@ SECOND = 1_000_000
 
 def entry(kind: EntryKind, rows: dict[int, int], peer: str = "") -> JournalEntry:
     ids, versions = np.array(list(rows), "<u8"), np.array(list(rows.values()), "<u4")
-    if kind in (EntryKind.IN, EntryKind.SPAWN):
+    if kind in GAINS:
         packed = SCHEMA.rows(id=ids, position=0.0, version=versions).pack() if rows else b""
         return JournalEntry(id="1-0", kind=kind, count=len(rows), rows=packed)
     return JournalEntry(id="1-0", kind=kind, peer=peer, count=len(rows), ids=ids.tobytes(), versions=versions.tobytes())
@@ -70,7 +70,7 @@ def test_census_equals_a_plain_count(
         records.append(shard(name, manifest, *entries))
         gained, lost = dict(manifest or {}), dict[int, int]()
         for e in entries:
-            source = e.rows if e.kind in (EntryKind.IN, EntryKind.SPAWN) else e.ids + e.versions
+            source = e.rows if e.kind in GAINS else e.ids + e.versions
             ids = np.frombuffer(source[: 8 * e.count], "<u8").tolist()
             versions = np.frombuffer(source[8 * e.count : 12 * e.count], "<u4").tolist()
             side = lost if e.kind in (EntryKind.OUT, EntryKind.DESPAWN) else gained

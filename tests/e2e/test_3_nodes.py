@@ -89,3 +89,14 @@ def adoptions(folder: Path, *, from_s: float, to_s: float) -> int:
     """Entities that shards took over between two Unix times, by their traces."""
     events = (json.loads(line) for path in folder.glob("*.events.jsonl") for line in path.read_text().splitlines())
     return sum(event["kind"] == "adopt" and from_s <= event["tick"] / TICK_RATE < to_s for event in events)
+
+
+def test_a_cordoned_node_is_left_by_its_shards(release: Release, traces: Traces, tmp_path: Path) -> None:
+    with world(release, "cordoned", shards=3, entities=CROWD) as fleet:
+        node = fleet.pods()["cordoned-0"]["spec"]["nodeName"]
+        say(f"kubectl cordon {node}, which holds {sorted(fleet.on_node(node))}")
+        with no_new_pods_on(fleet, node):
+            fleet.kubectl("cordon", node)
+            until("no shard is there", lambda: not fleet.on_node(node), timeout_s=PATIENCE_S, tell=fleet.tell)
+            fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
+    proved(traces, fleet, tmp_path)

@@ -19,6 +19,8 @@ from .release import SYSTEM, WORLDS, Release, image
 COLLECTORS = "shardfleet-e2e-traces"
 CLAIM = "traces"
 FOLDER = "/var/lib/shardfleet-e2e-traces"
+EXEC_TRIES = 3
+_END = "that is all"
 _LABELS = {"app": "traces"}
 
 _FIND = (
@@ -113,18 +115,29 @@ class Traces:
     def collect(self, folder: Path, fleet: str) -> list[Path]:
         """All files of one fleet from all nodes into ``folder``, away from the nodes."""
         folder.mkdir(parents=True, exist_ok=True)
-        command = f"cd /traces && tar cf - $(ls | grep '^{fleet}-[0-9]*[.]'; echo --files-from=/dev/null)"
+        command = (
+            f"cd /traces && tar cf - $(ls | grep '^{fleet}-[0-9]*[.]'; echo --files-from=/dev/null) && echo '{_END}'"
+        )
         for pod in self.kubectl.items("pods", "-l", "app=traces"):
             name = pod["metadata"]["name"]
-            words = [self.kubectl.tools.kubectl, "-n", COLLECTORS, "exec", name, "--", "/bin/sh", "-c", command]
-            done = subprocess.run(words, capture_output=True, check=True, timeout=180)
-            with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            with tarfile.open(fileobj=io.BytesIO(self._output(name, command))) as archive:
                 archive.extractall(folder, filter="data")
             self.kubectl("exec", name, "--", "/bin/sh", "-c", f"rm -f /traces/{fleet}-*")
         found = sorted(folder.iterdir())
         size = sum(path.stat().st_size for path in found)
         say(f"{len(found)} files of traces of {fleet}, {size / 1e6:.0f} MB")
         return found
+
+    def _output(self, pod: str, command: str) -> bytes:
+        """What ``command`` wrote before ``_END``. `kubectl exec` now and then ends before all of it has come."""
+        words = [self.kubectl.tools.kubectl, "-n", COLLECTORS, "exec", pod, "--", "/bin/sh", "-c", command]
+        for _ in range(EXEC_TRIES):
+            done = subprocess.run(words, capture_output=True, check=True, timeout=180)
+            archive, end, _ = done.stdout.rpartition(f"{_END}\n".encode())
+            if end:
+                return archive
+            say(f"{pod}: {len(done.stdout):,} bytes of its traces came, not all; once more")
+        raise AssertionError(f"{pod}: its traces were cut short {EXEC_TRIES} times")
 
     def kill(self, node: str, *words: str) -> None:
         """SIGKILL to the process with these words on its command line, as a machine without memory does it."""

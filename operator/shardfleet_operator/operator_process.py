@@ -73,8 +73,10 @@ class Operator:
         connection = log_in()
         namespace = options.lease_namespace or connection.default_namespace or "default"
         self.api = HttpKubeApi(log_in)
+        # Connections of its own: hundreds of fleets that start at once must not keep the Lease from being renewed.
+        self._lease_api = HttpKubeApi(log_in)
         self.lease = LeaderLease(
-            self.api,
+            self._lease_api,
             clock,
             namespace=namespace,
             name=options.lease_name,
@@ -93,6 +95,7 @@ class Operator:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.api.close)
+            stack.push_async_callback(self._lease_api.close)
             if self.options.health:
                 await stack.enter_async_context(served("--health", self.options.health, _health(self.lease)))
             if self.options.inspection:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
-from shardfleet_shard.core.columns import Columns, Schema
+from shardfleet_shard.core.columns import Columns, packed_schema_hash
 from shardfleet_shard.core.ledger import NOBODY, Ledger, evidence_of, fold_records, holdings
 from shardfleet_shard.core.ledger import entry_rows as rows_of
 from shardfleet_shard.core.manifest import AuthorityManifest
@@ -105,11 +105,12 @@ def _copies(records: Sequence[ShardRecord], wanted: Sequence[int]) -> _Copies:
         for record in records
         if record.header
     }
-    schema: Schema | None = next((manifest.rows.schema for manifest in manifests.values()), None)
+    schemas = {manifest.rows.schema.hash: manifest.rows.schema for manifest in manifests.values()}
     for record in records:
         if (manifest := manifests.get(record.shard)) is not None:
             copies.take(manifest.rows, manifest.tick, wanted)
         for entry in record.entries:
+            schema = schemas.get(packed_schema_hash(entry.rows))
             if entry.kind in GAINS and schema is not None:
                 copies.take(schema.unpack(entry.rows, entry.count), entry.offer_tick, wanted)
     return copies

@@ -90,6 +90,8 @@ class LinkedPeers:
         self._clock = clock
         self._skew_limit_us = skew_limit_us
         self.epochs: dict[str, int] = {}
+        self.takes_own_rows: dict[str, bool] = {}
+        """False: a shard of a former schema, which could not read them."""
         self.links: HandoffConnectionManager | None = None
         self.skewed: tuple[str, ...] = ()
         self.worst_offset_us = 0
@@ -106,7 +108,7 @@ class LinkedPeers:
             worst = max(worst, abs(clock.offset_us))
             if not clock.within(self._skew_limit_us, now_us):
                 skewed.append(peer)
-            elif self.links.queue_room(peer) > 0:
+            elif self.takes_own_rows[peer] and self.links.queue_room(peer) > 0:
                 result[peer] = epoch
         self.skewed, self.worst_offset_us = tuple(sorted(skewed)), worst
         return result
@@ -294,6 +296,7 @@ class ServerAuthorityManager:
 
     def on_link_up(self, peer: str, epoch: int, hello: Hello) -> None:
         self.peers.epochs[peer] = epoch
+        self.peers.takes_own_rows[peer] = hello.takes(self.runtime.context.schema.hash)
 
     def on_link_down(self, peer: str, reason: str) -> None:
         self.peers.epochs.pop(peer, None)
@@ -311,6 +314,7 @@ class ServerAuthorityManager:
             protocol_version=PROTOCOL_VERSION,
             fleet=context.config.identity,
             schema_hash=context.schema.hash,
+            takes_schemas=context.reader.takes,
         )
 
     async def link_lease(self, request: LinkLease) -> Reply | None:

@@ -3,7 +3,8 @@
 ShardfleetError
 ├── UsageError            what a person typed or wrote is wrong (exit code 2)
 │   ├── SpecError         a fleet file or a parameter: names the field
-│   └── DataFolderError   a data folder of another version or another fleet
+│   ├── DataFolderError   a data folder of another version or another fleet
+│   └── SchemaChanged     the fleet's entities have other columns than the simulation (exit code 6)
 ├── StoreError            Redis
 │   ├── StoreUnavailable  no answer: the request may or may not have been executed (retryable)
 │   └── StoreRefused      a Redis that cannot serve (cluster mode, eviction, too old)
@@ -51,6 +52,12 @@ class DataFolderError(UsageError):
     """A data folder cannot be used: another version, another fleet, or in use."""
 
     code = "data-folder"
+
+
+class SchemaChanged(UsageError):
+    """The fleet's entities have other columns than the simulation, which has no upgrade from them."""
+
+    code = "schema-changed"
 
 
 class StoreError(ShardfleetError):

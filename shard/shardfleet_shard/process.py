@@ -1,8 +1,7 @@
 """The shard process: ``python -m shardfleet_shard.process``, or ``shardfleet shard``.
 
 Reads arguments, environment and configuration, builds the parts, runs until the end, and turns what happened into an
-exit code: 0 resigned in order, 1 an invariant broke, 2 wrong use, 3 superseded by a newer epoch, 4 the simulation
-failed again and again, 5 Redis' generation changed.
+exit code; see exit_codes.py.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ import numpy as np
 from .authority_manager import LinkedPeers, ServerAuthorityManager
 from .config import FleetConfig
 from .core.ticks import TickGrid
-from .errors import ShardfleetError, UsageError
+from .errors import SchemaChanged, ShardfleetError, UsageError
+from .exit_codes import ExitCode
 from .log_lines import FieldsFormatter
 from .net.leases import HandoffConnectionLeaseCoordinator
 from .net.limits import LinkLimits
@@ -31,9 +31,9 @@ from .net.packets import HandoffPacketManager
 from .net.server import ShardServer
 from .net.streams import INSECURE, Credentials
 from .net.tls import TlsFolder
-from .runtime import EXIT_GENERATION, ServerAuthorityRuntime
+from .runtime import ServerAuthorityRuntime
 from .service import ShardService
-from .simulations.registry import load, schema_for, world_for
+from .simulations.registry import load, reader_for, world_for
 from .store.redis_store import RedisStore
 from .system_clock import SystemClock
 from .trace import TraceWriter
@@ -41,7 +41,6 @@ from .trace import TraceWriter
 REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 CLOCK_OFFSET_VARIABLE = "SHARDFLEET_CLOCK_OFFSET_US"
 PARENT_CHECK_S = 0.5
-EXIT_BROKEN, EXIT_USAGE = 1, 2
 
 log = logging.getLogger("shardfleet.shard")
 
@@ -85,25 +84,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             return runner.run(_run(arguments))
     except UsageError as error:
         print(f"shardfleet: error: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return ExitCode.SCHEMA if isinstance(error, SchemaChanged) else ExitCode.WRONG_USE
     except ShardfleetError as error:
         log.exception("%s", error.code)
-        return EXIT_BROKEN
+        return ExitCode.INVARIANT
 
 
 async def _run(arguments: argparse.Namespace) -> int:
     config = _read_config(arguments.config)
     url = _redis_url()
     clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
-    schema = schema_for(config.simulation, config.dimensions)
+    reader = reader_for(config.simulation, config.dimensions)
+    schema = reader.schema
     simulation = load(config.simulation, world_for(config), config.parameters)
     store = RedisStore(url, config.identity)
     await store.connect()
-    joined = await store.join()
+    try:
+        joined = await store.join(schema, takes=reader.takes, simulation=config.simulation)
+    except SchemaChanged:
+        await store.close()  # so that what it says is its last words
+        raise
     if joined.stored != joined.generation:
         log.error("Redis restarted: its generation %s is not the fleet's %s", joined.generation, joined.stored)
         await store.close()
-        return EXIT_GENERATION
+        return ExitCode.GENERATION
     grid = TickGrid(config.tick_rate)
     peers = LinkedPeers(clock, skew_limit_us=config.skew_limit_us)
     tls = TlsFolder(arguments.tls) if arguments.tls is not None else None
@@ -131,7 +135,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         store=store,
         clock=clock,
         peers=peers,
-        links=_links(arguments, config, clock, HandoffPacketManager(schema, grid), credentials),
+        links=_links(arguments, config, clock, HandoffPacketManager(schema, grid, also=reader.schemas), credentials),
         trace=_trace(arguments, config),
         set_ready=server.set_ready,
     )

@@ -66,6 +66,7 @@ from .core.simulation import Simulation
 from .core.stream import EntityStream
 from .core.ticks import TickGrid
 from .errors import SimulationError
+from .exit_codes import ExitCode
 from .farewell import Farewell
 from .telemetry import TelemetryPublisher
 
@@ -84,14 +85,12 @@ class RuntimeState(StrEnum):
     """The process must end; ``exit_code`` says how."""
 
 
-EXIT_RESIGNED, EXIT_SUPERSEDED, EXIT_SIMULATION, EXIT_GENERATION = 0, 3, 4, 5
-
-
 class Peers(Protocol):
     """The links, as the runtime sees them."""
 
     def reachable(self) -> Mapping[str, int]:
-        """Peers with a link, room in its queue and a clock within the limit -> the link's epoch."""
+        """Peers with a link, room in its queue and a clock within the limit, which take rows of this shard's schema
+        -> the link's epoch."""
         ...
 
 
@@ -157,7 +156,7 @@ class ServerAuthorityRuntime:
         self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
         self.telemetry = TelemetryPublisher(self.context)
         self.state = RuntimeState.STARTING
-        self.exit_code = EXIT_RESIGNED
+        self.exit_code: int = ExitCode.RESIGNED
         self.exit_reason = ""
         self.unreachable: tuple[str, ...] = ()
         self._failure = _Failure()
@@ -365,7 +364,7 @@ class ServerAuthorityRuntime:
             if not self.comeback.advance(now_us, boottime_us):
                 return
         except SimulationError as error:
-            self._end(EXIT_SIMULATION, f"while catching up: {error}")
+            self._end(ExitCode.SIMULATION, f"while catching up: {error}")
             return
         self.state = RuntimeState.ACTIVE
         self.context.stats.state = str(self.state)
@@ -384,14 +383,14 @@ class ServerAuthorityRuntime:
         context.stats.state = "simulation-error"
         self.membership.giving_up = True
         if failure.count > SIMULATION_RETRIES:
-            self._end(EXIT_SIMULATION, str(error))
+            self._end(ExitCode.SIMULATION, str(error))
 
     def _simulation_works(self) -> None:
         if self._failure.count:
             self._failure.count = 0
             self.membership.giving_up = self.state is RuntimeState.SETTLING
 
-    def _end(self, code: int, reason: str) -> None:
+    def _end(self, code: ExitCode, reason: str) -> None:
         self.state = RuntimeState.ENDED
         self.exit_code, self.exit_reason = code, reason
         self.context.stats.state = "ended"
@@ -431,7 +430,7 @@ class ServerAuthorityRuntime:
             case Tail(), (Entries() | None):
                 self.journal_reader.handle_tail(reply)
             case ReadEntries(), (Entries() | None):
-                self.journal_reader.handle_fetched(reply)
+                self._fetched(reply)
             case Renew(), (Done() | Refused() | None):
                 membership.handle_renewed(reply, boottime_us)
             case Observe(), (Observed() | None):
@@ -458,12 +457,18 @@ class ServerAuthorityRuntime:
             case Resign(), _:
                 self._resigned(reply)
 
+    def _fetched(self, reply: Entries | None) -> None:
+        try:
+            self.journal_reader.handle_fetched(reply)
+        except SimulationError as error:
+            self._end(ExitCode.SIMULATION, f"while taking up rows of former columns: {error}")
+
     def _fatal(self, request: Request, reply: Refused) -> bool:
         """A successor exists, or Redis is another: nothing that this process still does may count."""
         if reply.reason is RefusedReason.EPOCH:
-            self._end(EXIT_SUPERSEDED, f"a newer epoch of {self.context.shard} exists ({reply.detail})")
+            self._end(ExitCode.SUPERSEDED, f"a newer epoch of {self.context.shard} exists ({reply.detail})")
         elif reply.reason is RefusedReason.GENERATION:
-            self._end(EXIT_GENERATION, "Redis restarted or was replaced: its generation is another")
+            self._end(ExitCode.GENERATION, "Redis restarted or was replaced: its generation is another")
         else:
             return False
         return True
@@ -483,7 +488,7 @@ class ServerAuthorityRuntime:
     def _resigned(self, reply: Reply | None) -> None:
         if self.farewell.handle_resigned(reply):
             self.state = RuntimeState.RESIGNED
-            self.exit_code = EXIT_RESIGNED
+            self.exit_code = ExitCode.RESIGNED
             self.context.stats.state = "resigned"
 
     def _nudge_all(self) -> None:

@@ -13,7 +13,8 @@ from shardfleet_shard.core.frames import Frame
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Ended, Renew, Reply, Request, Spawn, SpawnGroup
 from shardfleet_shard.core.simulation import World
-from shardfleet_shard.runtime import EXIT_RESIGNED, EXIT_SIMULATION, EXIT_SUPERSEDED, RuntimeState
+from shardfleet_shard.exit_codes import ExitCode
+from shardfleet_shard.runtime import RuntimeState
 
 from .cluster import REQUEST_TIMEOUT_US, START_US, Cluster, Faults, Process, VirtualClock
 from .wanderers import Wanderers
@@ -218,7 +219,7 @@ class AttackCluster(Cluster):
 
     def process_ended(self, process: Process) -> None:
         code = process.runtime.exit_code
-        assert code in (EXIT_SUPERSEDED, EXIT_RESIGNED, EXIT_SIMULATION), process.runtime.exit_reason
+        assert code in (ExitCode.SUPERSEDED, ExitCode.RESIGNED, ExitCode.SIMULATION), process.runtime.exit_reason
         self.count(f"exit {code}")
         process.dead = True
         if self.processes[process.shard] is process:

@@ -19,14 +19,16 @@ from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.frames import Frame
 from shardfleet_shard.core.layout import Cell, Layout
 from shardfleet_shard.core.manifest import STATE_NAMES
-from shardfleet_shard.core.requests import Ended, Join, Reply, Request
+from shardfleet_shard.core.requests import Ended, Join, Joined, Reply, Request
+from shardfleet_shard.core.schemas import schema_to_text
 from shardfleet_shard.core.simulation import World
 from shardfleet_shard.core.ticks import TickGrid
-from shardfleet_shard.runtime import EXIT_SUPERSEDED, RuntimeState, ServerAuthorityRuntime
+from shardfleet_shard.exit_codes import ExitCode
+from shardfleet_shard.runtime import RuntimeState, ServerAuthorityRuntime
 from shardfleet_shard.store.memory import MemoryStore
 
 from .ledger import Ledger
-from .wanderers import Wanderers
+from .wanderers import Birds, Wanderers
 
 START_US = 1_700_000_000_000_000
 REQUEST_TIMEOUT_US = 1_000_000
@@ -87,13 +89,14 @@ class Process:
     def __post_init__(self) -> None:
         cluster = self.cluster
         clock = VirtualClock(cluster, cluster.offsets_us[self.shard])
+        simulation = cluster.newer_simulation if self.shard in cluster.newer else cluster.simulation
         self.runtime = ServerAuthorityRuntime(
             shard=self.shard,
             ordinal=int(self.shard.rpartition("-")[2]),
             address=self.shard,
             config=cluster.config,
-            schema=cluster.schema,
-            simulation=cluster.simulation,
+            schema=simulation.world.schema,
+            simulation=simulation,
             clock=clock,
             peers=self,
             generation=cluster.store.run_id,
@@ -104,10 +107,13 @@ class Process:
         self._schedule_tick()
 
     def reachable(self) -> Mapping[str, int]:
-        """``runtime.Peers``: whoever is up, and not behind a cut link."""
+        """``runtime.Peers``: whoever is up, reads rows of this schema, and is not behind a cut link."""
         result = {}
+        own = self.runtime.context.schema.hash
         for other in self.cluster.processes.values():
             up = other.runtime.state in (RuntimeState.ACTIVE, RuntimeState.SETTLING) and not other.dead
+            reader = other.runtime.context.reader
+            up = up and own in (reader.schema.hash, *reader.takes)
             if other is not self and up and not self.cluster.is_cut(self.shard, other.shard):
                 result[other.shard] = other.runtime.context.epoch
         return result
@@ -208,6 +214,11 @@ class Cluster:
         self.simulation = Wanderers(
             World(self.config.world_low, self.config.world_high, 20, schema=self.schema), {"speed": 25.0}
         )
+        self.newer: set[str] = set()
+        """Shards whose next process has the simulation's second version, with other columns."""
+        self.newer_simulation = Birds(
+            World(self.config.world_low, self.config.world_high, 20, schema=Schema(2, Birds.dtype)), {"speed": 25.0}
+        )
         self.store = MemoryStore(run_id="run-1", now_ms=lambda: (self.now_us - START_US) // 1000)
         self.store.execute(Join(), generation="")
         self.layout = self._columns(shards)
@@ -273,7 +284,11 @@ class Cluster:
 
     def start(self, shard: str) -> None:
         self.lives[shard] += 1
-        self.processes[shard] = Process(self, shard, self.lives[shard])
+        self.processes[shard] = process = Process(self, shard, self.lives[shard])
+        reader = process.runtime.context.reader
+        join = Join(schema_hash=reader.schema.hash, schema=schema_to_text(reader.schema), takes=reader.takes)
+        joined = self.store.execute(join, generation="")
+        assert isinstance(joined, Joined) and not joined.misfit, f"{shard} does not take {joined}"
 
     def crash(self, process: Process) -> None:
         if process.dead:
@@ -297,7 +312,7 @@ class Cluster:
         if process.runtime.state is RuntimeState.RESIGNED:
             assert process.shard not in self.layout.shards, f"{process.shard} resigned with a cell"
             return
-        assert process.runtime.exit_code == EXIT_SUPERSEDED, (
+        assert process.runtime.exit_code == ExitCode.SUPERSEDED, (
             f"{process.shard} ended with {process.runtime.exit_code}: {process.runtime.exit_reason}"
         )
         self.count("superseded")

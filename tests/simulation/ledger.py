@@ -27,6 +27,8 @@ class Ledger:
         """When a process simulated for the first and for the last time."""
         self.adopted_from_offer: dict[tuple[int, int], range] = {}
         """(entity, version) -> the ticks through which the target moved the offered state forward by itself."""
+        self.upgraded: dict[tuple[int, int], Process] = {}
+        """(entity, version) -> the process that took it over from a former schema."""
         self.despawned: set[int] = set()
         self.completed = 0
         self.canceled = 0
@@ -64,7 +66,9 @@ class Ledger:
         assert version >= other_version, f"A5: entity {entity} at tick {tick}: version {version} after {other_version}"
         if version != other_version:
             assert process.shard != other.shard or version > other_version, f"A5: entity {entity} at tick {tick}"
-        if state_in != state_out:
+        if self.upgraded.get((entity, version)) is process and other is not process:
+            self._check_upgrade(process, entity, version, tick, earlier_tick)
+        elif state_in != state_out:
             # Only a target that never got the final state may differ, and only where the source left out a tick.
             forwarded = self.adopted_from_offer.get((entity, version), range(0))
             assert any(tick not in history for tick in forwarded), (
@@ -72,11 +76,28 @@ class Ledger:
                 f"than {other.shard} ended version {other_version} with"
             )
 
+    def _check_upgrade(self, process: Process, entity: int, version: int, tick: int, earlier_tick: int) -> None:
+        """A4 over an upgrade: the row was made from the very one that the source ended with, or had offered."""
+        self.cluster.count("upgrade")
+        tracker = process.runtime.context.tracker
+        index = tracker.index_of(entity)
+        if index is None:
+            return  # caught up before it is taken up
+        forwarded = self.adopted_from_offer.get((entity, version))
+        since = earlier_tick if forwarded is None else forwarded.start - 1
+        state = self.ticks[entity][since][2]
+        assert int(tracker.rows["former"][index]) == state, (
+            f"A4: entity {entity} at tick {tick}: {process.shard} starts version {version} from another state than "
+            f"that of tick {since}"
+        )
+
     def event(self, process: Process, event: TraceEvent) -> None:
         for entity, version in zip(event.ids.tolist(), event.versions.tolist(), strict=True):
             if event.kind == "adopt" and event.detail.get("origin") == "offer":
                 first, last = event.detail["offer_tick"] + 1, event.detail["state_tick"]
                 self.adopted_from_offer[entity, version] = range(first, last + 1)
+            if event.kind == "adopt" and event.detail.get("upgraded"):
+                self.upgraded[entity, version] = process
             if event.kind == "despawn":
                 self.despawned.add(entity)
         self.cluster.count(f"event {event.kind}", len(event.ids))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shardfleet_shard.runtime import EXIT_GENERATION, EXIT_RESIGNED, EXIT_SIMULATION, EXIT_SUPERSEDED
+from shardfleet_shard.exit_codes import ExitCode
 
 from .capabilities import ROLL_CALL
 from .process import Process
@@ -76,7 +76,7 @@ class Platform:
         """By itself, with an exit code."""
         fleet, runtime = self.fleet, process.runtime
         code = runtime.exit_code
-        assert code in (EXIT_RESIGNED, EXIT_SUPERSEDED, EXIT_SIMULATION, EXIT_GENERATION), (
+        assert code in (ExitCode.RESIGNED, ExitCode.SUPERSEDED, ExitCode.SIMULATION, ExitCode.GENERATION), (
             f"{process.shard} ended with {code}: {runtime.exit_reason}"
         )
         fleet.note("exit", process, code)
@@ -85,7 +85,7 @@ class Platform:
             fleet.at(fleet.now_us + RETRY_US, lambda: self._restart(process))
 
     def _restart(self, process: Process) -> None:
-        resigned = process.runtime.exit_code == EXIT_RESIGNED
+        resigned = process.runtime.exit_code == ExitCode.RESIGNED
         if resigned and process.shard not in self.fleet.layout.shards:
             return  # drained; a layout that gives it a cell again starts it
         self._start_in_place_of(process, process.shard)

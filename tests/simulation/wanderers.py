@@ -82,3 +82,14 @@ class FragileWanderers(Wanderers):
             entities.position[:] = 77.0
             raise RuntimeError("plugin")
         return super().step(entities, tick, dt)
+
+
+class Birds(Wanderers):
+    """The same in its second version: a narrower ``steps``, and ``former``, the hash of the row before its upgrade."""
+
+    dtype: ClassVar[np.dtype[Any] | None] = np.dtype([("former", "<u8"), ("steps", "<i4")])
+    former_dtypes: ClassVar[tuple[np.dtype[Any] | None, ...]] = (Wanderers.dtype,)
+
+    def upgrade(self, former: Columns, rows: Columns) -> None:
+        rows["steps"][:] = former["steps"]
+        rows["former"][:] = former.hashes()

@@ -33,11 +33,13 @@ class _How:
     switch_tick: I64
     state_tick: I64
     spawn_tick: I64
+    upgraded: NDArray[np.bool_]
 
 
 def _how(part: Slice) -> _How:
     tenures, events = part.tenures, part.events
     origin, switch, state, spawn = (np.full(len(tenures), value, np.int64) for value in (NO_ORIGIN, -1, -1, -1))
+    upgraded = np.zeros(len(tenures), bool)
     for kind in (ADOPT, SPAWN):
         rows = np.flatnonzero(events.kind == kind)
         tenure = tenures.find(part.event_key[rows], events.version[rows], events.file[rows])
@@ -48,7 +50,8 @@ def _how(part: Slice) -> _How:
             origin[tenure] = events.origin[rows]
             switch[tenure] = events.switch_tick[rows]
             state[tenure] = events.state_tick[rows]
-    return _How(origin=origin, switch_tick=switch, state_tick=state, spawn_tick=spawn)
+            upgraded[tenure] = events.upgraded[rows] == 1
+    return _How(origin=origin, switch_tick=switch, state_tick=state, spawn_tick=spawn, upgraded=upgraded)
 
 
 def check_continuity(part: Slice, violations: Violations) -> Continuity:
@@ -141,6 +144,7 @@ def _check_starts(part: Slice, how: _How, later: I64, violations: Violations) ->
     since = np.where(state != UNKNOWN, state, until - 1)
     count = last - np.maximum(tenures.last_at_most(base, since), start - 1)
     covered[offered] = (count >= until - since)[offered]
+    covered[how.upgraded[later]] = False  # other columns, other hashes
     wrong = later[differs & covered]
     violations.add_many(
         "A4",

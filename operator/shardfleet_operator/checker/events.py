@@ -38,6 +38,8 @@ class EventTable:
     """First tick of a transfer's target."""
     state_tick: I64
     """As of the end of which tick the rows came; of an offer: before they were moved forward."""
+    upgraded: I64
+    """1: adopted rows of a former schema, which have other columns since, and so other hashes."""
     target: I64
     """Of a release: index into ``FileEvents.targets``, later the shard's number; -1: not named."""
     file: I64
@@ -57,11 +59,11 @@ class EventTable:
 
     @staticmethod
     def from_rows(rows: list[tuple[int, ...]]) -> EventTable:
-        """Rows of (kind, tick, entity, version, origin, switch_tick, state_tick, target, line)."""
-        columns = list(zip(*rows, strict=True)) or [()] * 9
+        """Rows of (kind, tick, entity, version, origin, switch_tick, state_tick, target, line, upgraded)."""
+        columns = list(zip(*rows, strict=True)) or [()] * 10
         entity = np.array(columns[2], np.uint64)
-        kind, tick, version, origin, switch_tick, state_tick, target, line = (
-            np.array(columns[number], np.int64) for number in (0, 1, 3, 4, 5, 6, 7, 8)
+        kind, tick, version, origin, switch_tick, state_tick, target, line, upgraded = (
+            np.array(columns[number], np.int64) for number in (0, 1, 3, 4, 5, 6, 7, 8, 9)
         )
         return EventTable(
             kind=kind,
@@ -71,6 +73,7 @@ class EventTable:
             origin=origin,
             switch_tick=switch_tick,
             state_tick=state_tick,
+            upgraded=upgraded,
             target=target,
             file=np.zeros(len(entity), np.int64),
             line=line,
@@ -155,6 +158,7 @@ def _row(event: dict[str, Any], line: int, result: FileEvents, prefixes: set[str
         int(event.get("offer_tick" if origin == FROM_OFFER else "state_tick", UNKNOWN)),
         result.targets.setdefault(target, len(result.targets)) if target else -1,
         line,
+        int(event.get("upgraded") is True),
     )
 
 

@@ -5,13 +5,13 @@ says since when, for a journal forgets what the next manifest contains.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from shardfleet_shard.core.columns import Columns, Schema
+from shardfleet_shard.core.columns import Columns, Schema, packed_schema_hash
 from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold
 from shardfleet_shard.core.ledger import evidence_of as evidence_of_record
 from shardfleet_shard.core.manifest import STATE_NAMES, AuthorityManifest, schema_from_header
@@ -96,7 +96,7 @@ def whereabouts(records: Sequence[ShardRecord], entity: int) -> dict[str, Any]:
         return {"entity": entity, "alive": False, "owner": None, "version": version, "journal": history}
     name = ledger.owners[owner]
     arrival = next((e for e in history if e["shard"] == name and e["kind"] != "out" and e["version"] == version), None)
-    sighting = _sighting([record for record in records if record.shard == name], entity, version, _any_schema(records))
+    sighting = _sighting([record for record in records if record.shard == name], entity, version, _schemas(records))
     found: dict[str, Any] = {
         "entity": entity,
         "alive": True,
@@ -138,7 +138,7 @@ def _entries_with(record: ShardRecord, entity: int) -> Iterator[tuple[JournalEnt
             yield entry, index
 
 
-def _sighting(owners: Sequence[ShardRecord], entity: int, version: int, schema: Schema | None) -> _Sighting:
+def _sighting(owners: Sequence[ShardRecord], entity: int, version: int, schemas: Mapping[int, Schema]) -> _Sighting:
     for record in owners:
         manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks) if record.header else None
         if manifest is not None:
@@ -152,15 +152,16 @@ def _sighting(owners: Sequence[ShardRecord], entity: int, version: int, schema: 
                 )
         for entry, index in reversed(list(_entries_with(record, entity))):
             if entry.kind in GAINS and int(entry_rows(entry)[1][index]) == version:
+                schema = schemas.get(packed_schema_hash(entry.rows))
                 rows = schema.unpack(entry.rows, entry.count).take([index]) if schema is not None else None
                 return _Sighting(state=INCOMING, tick=entry.offer_tick, unix_us=None, rows=rows)
     return _Sighting(state=INCOMING, tick=0, unix_us=None, rows=None)
 
 
-def _any_schema(records: Sequence[ShardRecord]) -> Schema | None:
-    """All shards of a fleet share one schema; None before any has published."""
-    header = next((record.header for record in records if record.header), None)
-    return schema_from_header(json.loads(header)["schema"]) if header else None
+def _schemas(records: Sequence[ShardRecord]) -> dict[int, Schema]:
+    """By hash, those that some shard has published in: one, or two while a fleet is rolled to other columns."""
+    found = [schema_from_header(json.loads(record.header)["schema"]) for record in records if record.header]
+    return {schema.hash: schema for schema in found}
 
 
 def print_whereabouts(found: dict[str, Any], *, now_us: int) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from shardfleet_shard.core.schemas import SCHEMA_CHANGED
+from shardfleet_shard.exit_codes import ExitCode
+
 from .pods import PodFacts
 
 Truth = Literal["True", "False", "Unknown"]
@@ -35,6 +38,7 @@ class Facts:
     Attributes:
         problems: what the last reconciliation met, worst first.
         pods: those of the fleet, by ordinal.
+        misfits: those that ended because their simulation has other columns than the fleet's entities.
         wanted: shards that should run.
         cells, claimed: of the layout; how many there are, how many a living shard has claimed.
         redis_answers: whether Redis could be asked.
@@ -50,6 +54,7 @@ class Facts:
 
     problems: Sequence[Problem] = ()
     pods: Sequence[PodFacts] = ()
+    misfits: Sequence[PodFacts] = ()
     wanted: int = 0
     cells: int = 0
     claimed: int = 0
@@ -150,6 +155,8 @@ def _progressing(facts: Facts) -> Condition:
 
     if facts.deleting:
         return going_on("Deleting", f"Shards settle and end; {len(facts.pods)} pods are left.")
+    if stopped := _schema_changed(facts.misfits):
+        return Condition(type="Progressing", status="False", reason=stopped.reason, message=stopped.message)
     if facts.changing:
         return going_on("Changing", f"The fleet is {facts.changing}.")
     if facts.claimed < facts.cells or not facts.cells:
@@ -158,11 +165,22 @@ def _progressing(facts: Facts) -> Condition:
 
 
 def _degraded(facts: Facts) -> Condition:
-    problems = [*facts.problems, *_stuck_moves(facts), *_pod_problems(facts)]
+    stopped = _schema_changed(facts.misfits)
+    rolls = [stopped] if stopped else []
+    problems = [*facts.problems, *_stuck_moves(facts), *rolls, *_pod_problems(facts)]
     if problems:
         message = "; ".join(problem.message for problem in problems)
         return Condition(type="Degraded", status="True", reason=problems[0].reason, message=message)
     return Condition(type="Degraded", status="False", reason="AsExpected", message="Nothing is amiss.")
+
+
+def _schema_changed(misfits: Sequence[PodFacts]) -> Problem | None:
+    """A roll to other columns that cannot go on: nothing was replaced, and nothing will be."""
+    if not misfits:
+        return None
+    words = misfits[0].message.partition(f"{SCHEMA_CHANGED}: ")[2] or misfits[0].message
+    who = named([pod.name for pod in misfits])
+    return Problem(reason=SCHEMA_CHANGED, message=f"{who} cannot join, so no running shard is replaced: {words}")
 
 
 def _waits_for_a_node(facts: Facts, pod: PodFacts) -> bool:
@@ -193,7 +211,7 @@ def _pod_problems(facts: Facts) -> list[Problem]:
             continue
         if pod.waiting:
             groups.setdefault(pod.waiting, []).append(pod)
-        elif pod.ended and pod.exit_code and not pod.deleting:
+        elif pod.ended and pod.exit_code not in (0, ExitCode.SCHEMA) and not pod.deleting:
             groups.setdefault("ShardFailed", []).append(pod)
     return [
         Problem(reason=reason, message=f"{named([pod.name for pod in group])}: {reason}: {group[0].message}")

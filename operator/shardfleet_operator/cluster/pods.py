@@ -7,10 +7,12 @@ left of its lease must then run out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from shardfleet_shard.exit_codes import ExitCode
 
 from . import names
 
@@ -165,6 +167,19 @@ class FleetPods:
             return known is not None or before is None or before.uid != facts.uid
         self.ended.pop(facts.name, None)
         return known is not None
+
+    def misfits(self, revision: str, living: Collection[str]) -> list[PodFacts]:
+        """Ends, by ordinal, of shards of ``revision`` whose simulation has other columns than the fleet.
+
+        Such an end stands while the shard is tried again, until it is one of the ``living``.
+        """
+        newest = {**self.ended, **{name: facts for name, facts in self.pods.items() if facts.ended}}
+        found = [
+            facts
+            for name, facts in newest.items()
+            if facts.exit_code == ExitCode.SCHEMA and facts.revision == revision and name not in living
+        ]
+        return sorted(found, key=lambda facts: facts.ordinal)
 
     def forget(self, name: str) -> None:
         """The end of a shard's last process counts no more."""

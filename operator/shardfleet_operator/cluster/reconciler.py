@@ -204,6 +204,7 @@ class Reconciler:
         performed = await perform(actions, platform, world.admin)
         if performed.failed:
             raise SpecError([("spec", performed.failed)])
+        here.misfits = here.pods.misfits(platform.objects.revision, here.living)
         here.changing = self._describe_change(spec, outdated) if is_changing(desired, seen, around) else ""
 
     def _describe_change(self, spec: FleetSpec, outdated: Sequence[PodFacts]) -> str:

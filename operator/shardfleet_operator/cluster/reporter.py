@@ -73,6 +73,7 @@ class StatusReporter:
         return Facts(
             problems=here.problems,
             pods=sorted(here.pods.pods.values(), key=lambda facts: facts.ordinal),
+            misfits=here.misfits,
             wanted=here.spec.config.replicas if here.spec is not None else 0,
             cells=here.cells,
             claimed=here.claimed,

@@ -14,7 +14,7 @@ from ..kube import ApiError
 from .conditions import Problem
 from .figures import FleetFigures
 from .nodes import LeavingNodes
-from .pods import FleetPods
+from .pods import FleetPods, PodFacts
 from .redis_link import NoRedis
 from .spec import FleetSpec
 
@@ -30,6 +30,7 @@ class Situation:
         observed: what Redis said at the last look; None where it did not answer.
         layout: the last one that was seen.
         problems: what the last look met, worst first.
+        misfits: shards that cannot join, for their simulation has other columns than the fleet's entities.
         changing: what is being changed, such as 'rolling out'; '' where nothing is.
     """
 
@@ -41,6 +42,7 @@ class Situation:
     observed: Observed | None = None
     layout: Layout | None = None
     problems: list[Problem] = field(default_factory=list)
+    misfits: list[PodFacts] = field(default_factory=list)
     changing: str = ""
 
     @property
@@ -79,9 +81,14 @@ class Situation:
         """How many cells a living shard has claimed."""
         if self.observed is None or self.layout is None:
             return 0
-        living = {member.shard for member in self.observed.members if member.living}
-        claims = self.observed.claims
+        living, claims = self.living, self.observed.claims
         return sum(path in claims and claims[path][0] in living for path in self.layout.by_path)
+
+    @property
+    def living(self) -> set[str]:
+        """Shards that hold their lease."""
+        members = self.observed.members if self.observed is not None else ()
+        return {member.shard for member in members if member.living}
 
 
 def problem_of(error: ShardfleetError) -> Problem:

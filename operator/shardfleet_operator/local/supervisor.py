@@ -18,10 +18,11 @@ from pathlib import Path
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import StoreError, UsageError
+from shardfleet_shard.exit_codes import ExitCode
 from shardfleet_shard.simulations import registry
 from shardfleet_shard.store.redis_store import RedisStore
 
-from ..plan import Desired, ExitCode, ordinal_of, plan
+from ..plan import Desired, ordinal_of, plan
 from ..plan import Observed as PlanObserved
 from ..platforms import perform
 from ..platforms.local import SHARD_COMMAND, LocalOptions, LocalPlatform, LocalProcess

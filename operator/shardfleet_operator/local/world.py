@@ -14,7 +14,8 @@ from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Done, Ended, Joined, Observe, Observed, Refused, Reopen
 from shardfleet_shard.core.stream import LEAD_TICKS
 from shardfleet_shard.core.ticks import TickGrid, WorldTime
-from shardfleet_shard.errors import DataFolderError, StoreUnavailable, UsageError
+from shardfleet_shard.errors import DataFolderError, SchemaChanged, StoreUnavailable, UsageError
+from shardfleet_shard.simulations.registry import reader_for
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest
 from shardfleet_shard.store.redis_store import RedisStore
@@ -72,6 +73,7 @@ class World:
             StoreRefused: a Redis that cannot serve.
             UsageError: this fleet runs elsewhere, or its world is another folder's.
             DataFolderError: the stored world does not fit the file.
+            SchemaChanged: its entities have other columns than the simulation.
             StoreUnavailable: no answer.
         """
         info = await self.store.connect()
@@ -90,6 +92,7 @@ class World:
                     "folder's; name that folder with --data, or use --fresh to start anew"
                 )
         await self.reopen(_nothing if self.owned else say)  # a bundled Redis is a new process at each start
+        await self._check_columns()
         check_resume(Desired(config=self.config), await self.admin.read_layout(), stored=stored)
         await self.admin.set_phase("run")
         headers = await self.headers(await self.admin.shards())
@@ -100,6 +103,15 @@ class World:
             counters=await self.admin.counters(),
             commands=await self.commands(),
         )
+
+    async def _check_columns(self) -> None:
+        """Whether the simulation can take the entities that are there. Raises ``SchemaChanged``."""
+        name = self.config.simulation
+        try:
+            reader = reader_for(name, self.config.dimensions)
+            await self.store.join(reader.schema, takes=reader.takes, simulation=name)
+        except SchemaChanged as error:
+            raise SchemaChanged(f"{error}, or start anew with --fresh") from error
 
     async def reopen(self, say: Say) -> None:
         """After a restart of Redis, with no shard alive: the stored generation becomes the running one.

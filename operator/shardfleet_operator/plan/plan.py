@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Member
 from shardfleet_shard.errors import DataFolderError
+from shardfleet_shard.exit_codes import ExitCode
 
 from .layout import initial_layout
 
@@ -27,17 +28,6 @@ MAX_BACKOFF_US = 30_000_000
 HEALTHY_US = 60_000_000
 # How soon to look again where only time, or someone else, can help.
 LOOK_AGAIN_US = 500_000
-
-
-class ExitCode(IntEnum):
-    """What a shard process ends with; a signal's end is another number."""
-
-    RESIGNED = 0
-    INVARIANT = 1
-    WRONG_USE = 2
-    SUPERSEDED = 3
-    SIMULATION = 4
-    GENERATION = 5
 
 
 class ProcessState(StrEnum):
@@ -76,8 +66,8 @@ class Desired:
 
     Attributes:
         running: False: all shards settle and end.
-        gives_up: a shard that was started wrongly (exit code 2) ends the fleet, for a person waits at a terminal.
-            False: it is tried again like any other, for what it met may be mended meanwhile.
+        gives_up: a shard that can never run as it was started (exit codes 2 and 6) ends the fleet, for a person
+            waits at a terminal. False: it is tried again like any other, for what it met may be mended meanwhile.
     """
 
     config: FleetConfig
@@ -264,13 +254,20 @@ def _wanted(desired: Desired, observed: Observed) -> tuple[Mapping[str, int], li
     return shards, list(first), ""
 
 
+_HOPELESS = (ExitCode.WRONG_USE, ExitCode.SCHEMA)
+
+
 def _hopeless(shards: Mapping[str, int], processes: Mapping[str, Process]) -> str:
     """The words of a process that would end the same way again."""
     for process in processes.values():
-        is_wrong_use = process.state is ProcessState.ENDED and process.exit_code == ExitCode.WRONG_USE
-        if is_wrong_use and process.shard in shards:
-            return f"{process.shard} cannot run: {process.detail or 'it was started wrongly (exit code 2)'}"
+        is_hopeless = process.state is ProcessState.ENDED and process.exit_code in _HOPELESS
+        if is_hopeless and process.shard in shards:
+            return f"{process.shard} cannot run: {process.detail or f'exit code {process.exit_code}'}"
     return ""
+
+
+_WITHOUT_LEASE = (ExitCode.SUPERSEDED, ExitCode.SCHEMA)
+"""Who ends like this has lost its lease to another process, or never had one."""
 
 
 def _confirm(process: Process, living: Mapping[str, Member]) -> ConfirmEnded | None:
@@ -280,7 +277,7 @@ def _confirm(process: Process, living: Mapping[str, Member]) -> ConfirmEnded | N
         return None
     # Without an epoch it ended before that was seen here. The lease is its own then, or its successor's, if one
     # has superseded it.
-    is_its_own = member.epoch <= process.epoch if process.epoch else process.exit_code != ExitCode.SUPERSEDED
+    is_its_own = member.epoch <= process.epoch if process.epoch else process.exit_code not in _WITHOUT_LEASE
     return ConfirmEnded(shard=process.shard, epoch=member.epoch) if is_its_own else None
 
 

@@ -154,7 +154,9 @@ class KubernetesPlatform:
             detail=facts.message,
         )
         if facts.ended:
-            return replace(process, state=ProcessState.ENDED, ended_us=facts.ended_us, exit_code=facts.exit_code)
+            process = replace(process, state=ProcessState.ENDED, ended_us=facts.ended_us, exit_code=facts.exit_code)
+            # Of another spec: what ended it may be mended, so the next one is not waited for.
+            return process if facts.revision == self.objects.revision else replace(process, restarts=0)
         return replace(process, state=ProcessState.STOPPING) if facts.deleting else process
 
     def _epoch_of(self, facts: PodFacts) -> int:

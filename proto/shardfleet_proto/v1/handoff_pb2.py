@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bshardfleet/v1/handoff.proto\x12\rshardfleet.v1\"\xa5\x02\n\x05\x46rame\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.shardfleet.v1.HelloH\x00\x12#\n\x04ping\x18\x02 \x01(\x0b\x32\x13.shardfleet.v1.PingH\x00\x12#\n\x04pong\x18\x03 \x01(\x0b\x32\x13.shardfleet.v1.PongH\x00\x12%\n\x05offer\x18\x04 \x01(\x0b\x32\x14.shardfleet.v1.OfferH\x00\x12\'\n\x06\x61nswer\x18\x05 \x01(\x0b\x32\x15.shardfleet.v1.AnswerH\x00\x12%\n\x05\x66inal\x18\x06 \x01(\x0b\x32\x14.shardfleet.v1.FinalH\x00\x12%\n\x05nudge\x18\x07 \x01(\x0b\x32\x14.shardfleet.v1.NudgeH\x00\x42\x07\n\x05\x66rameJ\x04\x08\x08\x10\x10\"w\n\x05Hello\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\r\n\x05\x66leet\x18\x05 \x01(\t\x12\x13\n\x0bschema_hash\x18\x06 \x01(\x07\"\x17\n\x04Ping\x12\x0f\n\x07sent_us\x18\x01 \x01(\x06\"B\n\x04Pong\x12\x14\n\x0cping_sent_us\x18\x01 \x01(\x06\x12\x13\n\x0breceived_us\x18\x02 \x01(\x06\x12\x0f\n\x07sent_us\x18\x03 \x01(\x06\"=\n\nTransferId\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xd2\x01\n\x05Offer\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.shardfleet.v1.TransferId\x12\x14\n\x0ctarget_epoch\x18\x02 \x01(\x04\x12\x0c\n\x04\x63\x65ll\x18\x03 \x01(\t\x12\x18\n\x10transfer_time_us\x18\x04 \x01(\x04\x12\x13\n\x0bswitch_tick\x18\x05 \x01(\x04\x12\x12\n\noffer_tick\x18\x06 \x01(\x04\x12\r\n\x05\x63ount\x18\x07 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x08 \x01(\x0c\x12\x15\n\rtrace_context\x18\t \x01(\t\"k\n\x06\x41nswer\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.shardfleet.v1.TransferId\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\t\"s\n\x05\x46inal\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.shardfleet.v1.TransferId\x12\x0c\n\x04tick\x18\x02 \x01(\x04\x12\x0f\n\x07unix_us\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x05 \x01(\x0c\"\x07\n\x05Nudge2A\n\x07Handoff\x12\x36\n\x04Link\x12\x14.shardfleet.v1.Frame\x1a\x14.shardfleet.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bshardfleet/v1/handoff.proto\x12\rshardfleet.v1\"\xa5\x02\n\x05\x46rame\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.shardfleet.v1.HelloH\x00\x12#\n\x04ping\x18\x02 \x01(\x0b\x32\x13.shardfleet.v1.PingH\x00\x12#\n\x04pong\x18\x03 \x01(\x0b\x32\x13.shardfleet.v1.PongH\x00\x12%\n\x05offer\x18\x04 \x01(\x0b\x32\x14.shardfleet.v1.OfferH\x00\x12\'\n\x06\x61nswer\x18\x05 \x01(\x0b\x32\x15.shardfleet.v1.AnswerH\x00\x12%\n\x05\x66inal\x18\x06 \x01(\x0b\x32\x14.shardfleet.v1.FinalH\x00\x12%\n\x05nudge\x18\x07 \x01(\x0b\x32\x14.shardfleet.v1.NudgeH\x00\x42\x07\n\x05\x66rameJ\x04\x08\x08\x10\x10\"\x8e\x01\n\x05Hello\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\x12\r\n\x05\x66leet\x18\x05 \x01(\t\x12\x13\n\x0bschema_hash\x18\x06 \x01(\x07\x12\x15\n\rtakes_schemas\x18\x07 \x03(\x07\"\x17\n\x04Ping\x12\x0f\n\x07sent_us\x18\x01 \x01(\x06\"B\n\x04Pong\x12\x14\n\x0cping_sent_us\x18\x01 \x01(\x06\x12\x13\n\x0breceived_us\x18\x02 \x01(\x06\x12\x0f\n\x07sent_us\x18\x03 \x01(\x06\"=\n\nTransferId\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xd2\x01\n\x05Offer\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.shardfleet.v1.TransferId\x12\x14\n\x0ctarget_epoch\x18\x02 \x01(\x04\x12\x0c\n\x04\x63\x65ll\x18\x03 \x01(\t\x12\x18\n\x10transfer_time_us\x18\x04 \x01(\x04\x12\x13\n\x0bswitch_tick\x18\x05 \x01(\x04\x12\x12\n\noffer_tick\x18\x06 \x01(\x04\x12\r\n\x05\x63ount\x18\x07 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x08 \x01(\x0c\x12\x15\n\rtrace_context\x18\t \x01(\t\"k\n\x06\x41nswer\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.shardfleet.v1.TransferId\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\t\"s\n\x05\x46inal\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.shardfleet.v1.TransferId\x12\x0c\n\x04tick\x18\x02 \x01(\x04\x12\x0f\n\x07unix_us\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x05 \x01(\x0c\"\x07\n\x05Nudge2A\n\x07Handoff\x12\x36\n\x04Link\x12\x14.shardfleet.v1.Frame\x1a\x14.shardfleet.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +33,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAME']._serialized_start=47
   _globals['_FRAME']._serialized_end=340
-  _globals['_HELLO']._serialized_start=342
-  _globals['_HELLO']._serialized_end=461
-  _globals['_PING']._serialized_start=463
-  _globals['_PING']._serialized_end=486
-  _globals['_PONG']._serialized_start=488
-  _globals['_PONG']._serialized_end=554
-  _globals['_TRANSFERID']._serialized_start=556
-  _globals['_TRANSFERID']._serialized_end=617
-  _globals['_OFFER']._serialized_start=620
-  _globals['_OFFER']._serialized_end=830
-  _globals['_ANSWER']._serialized_start=832
-  _globals['_ANSWER']._serialized_end=939
-  _globals['_FINAL']._serialized_start=941
-  _globals['_FINAL']._serialized_end=1056
-  _globals['_NUDGE']._serialized_start=1058
-  _globals['_NUDGE']._serialized_end=1065
-  _globals['_HANDOFF']._serialized_start=1067
-  _globals['_HANDOFF']._serialized_end=1132
+  _globals['_HELLO']._serialized_start=343
+  _globals['_HELLO']._serialized_end=485
+  _globals['_PING']._serialized_start=487
+  _globals['_PING']._serialized_end=510
+  _globals['_PONG']._serialized_start=512
+  _globals['_PONG']._serialized_end=578
+  _globals['_TRANSFERID']._serialized_start=580
+  _globals['_TRANSFERID']._serialized_end=641
+  _globals['_OFFER']._serialized_start=644
+  _globals['_OFFER']._serialized_end=854
+  _globals['_ANSWER']._serialized_start=856
+  _globals['_ANSWER']._serialized_end=963
+  _globals['_FINAL']._serialized_start=965
+  _globals['_FINAL']._serialized_end=1080
+  _globals['_NUDGE']._serialized_start=1082
+  _globals['_NUDGE']._serialized_end=1089
+  _globals['_HANDOFF']._serialized_start=1091
+  _globals['_HANDOFF']._serialized_end=1156
 # @@protoc_insertion_point(module_scope)

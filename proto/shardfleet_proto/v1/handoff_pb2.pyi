@@ -1,6 +1,7 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -24,20 +25,22 @@ class Frame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., final: _Optional[_Union[Final, _Mapping]] = ..., nudge: _Optional[_Union[Nudge, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("shard", "epoch", "generation", "protocol_version", "fleet", "schema_hash")
+    __slots__ = ("shard", "epoch", "generation", "protocol_version", "fleet", "schema_hash", "takes_schemas")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_HASH_FIELD_NUMBER: _ClassVar[int]
+    TAKES_SCHEMAS_FIELD_NUMBER: _ClassVar[int]
     shard: str
     epoch: int
     generation: str
     protocol_version: int
     fleet: str
     schema_hash: int
-    def __init__(self, shard: _Optional[str] = ..., epoch: _Optional[int] = ..., generation: _Optional[str] = ..., protocol_version: _Optional[int] = ..., fleet: _Optional[str] = ..., schema_hash: _Optional[int] = ...) -> None: ...
+    takes_schemas: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, shard: _Optional[str] = ..., epoch: _Optional[int] = ..., generation: _Optional[str] = ..., protocol_version: _Optional[int] = ..., fleet: _Optional[str] = ..., schema_hash: _Optional[int] = ..., takes_schemas: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Ping(_message.Message):
     __slots__ = ("sent_us",)

@@ -2,7 +2,8 @@
 
 ``Schema`` says which columns there are; ``Columns`` holds n rows of them. A batch on the wire, in a journal
 or in a manifest is ``Columns.pack()``: each column's little-endian bytes, one after the other, in schema
-order. Nothing here knows who owns a row; see authority.py.
+order, and then the schema's hash, so that rows of other columns are never taken for
+these. Nothing here knows who owns a row; see authority.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _WORDS = {size: np.dtype(f"<u{size}") for size in (1, 2, 4, 8)}
 BUILT_IN_COLUMNS = ("id", "version", "position", "velocity")
 ALLOWED_KINDS = "iufb"  # numbers only: fixed width, no objects, no strings
 MAX_ITEM_BYTES = 8  # a longdouble has other bits on other machines, and no hash
+TRAILER_BYTES = 4
+"""Behind packed rows: their schema's hash, little-endian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,12 @@ class Schema:
 
     @cached_property
     def hash(self) -> int:
-        """32 bits; two shards with different schema hashes do not talk."""
+        """32 bits; names the schema on links, in Redis, and behind every batch of packed rows."""
         return zlib.crc32(repr(self.descr).encode())
+
+    def packed_size_bytes(self, count: int) -> int:
+        """What ``count`` packed rows take."""
+        return count * self.row_size_bytes + TRAILER_BYTES
 
     def empty(self, count: int = 0) -> Columns:
         """``count`` rows of zeros."""
@@ -126,10 +133,12 @@ class Schema:
         """The reverse of ``Columns.pack``; the arrays are read-only views of ``data``.
 
         Raises:
-            ValueError: ``data`` is not exactly ``count`` rows long.
+            ValueError: ``data`` is not exactly ``count`` rows long, or is of another schema.
         """
-        if count < 0 or len(data) != count * self.row_size_bytes:
+        if count < 0 or len(data) != self.packed_size_bytes(count):
             raise ValueError(f"{len(data)} bytes are not {count} rows of {self.row_size_bytes} bytes")
+        if (named := packed_schema_hash(data)) != self.hash:
+            raise ValueError(f"the rows are of schema {named:08x}, not of {self.hash:08x}: the columns differ")
         arrays: dict[str, NDArray[Any]] = {}
         offset = 0
         for column in self.columns:
@@ -209,10 +218,11 @@ class Columns:
         )
 
     def pack(self) -> bytes:
-        """len(self) * schema.row_size_bytes bytes."""
-        return b"".join(
+        """``schema.packed_size_bytes(len(self))`` bytes."""
+        columns = [
             np.ascontiguousarray(self.arrays[column.name], column.dtype).tobytes() for column in self.schema.columns
-        )
+        ]
+        return b"".join([*columns, self.schema.hash.to_bytes(TRAILER_BYTES, "little")])
 
     def hashes(self) -> U64:
         """One 64-bit hash a row over all its columns but ``version``, bit for bit; shape (n,).
@@ -239,6 +249,11 @@ class Columns:
     def to_dicts(self) -> list[dict[str, Any]]:
         """For people and JSON only; never on the tick's path."""
         return [{name: array[row].tolist() for name, array in self.arrays.items()} for row in range(len(self))]
+
+
+def packed_schema_hash(data: bytes | memoryview) -> int:
+    """Which schema packed rows are of. Too short to say: 0."""
+    return int.from_bytes(data[-TRAILER_BYTES:], "little") if len(data) >= TRAILER_BYTES else 0
 
 
 def first_duplicate(ids: U64) -> int | None:

@@ -73,7 +73,7 @@ class Comeback:
 
     def _rebuild(self, fleet: FleetRecords) -> _Behind:
         context = self.context
-        rebuilt = rebuild(context.shard, fleet, context.schema)
+        rebuilt = rebuild(context.shard, fleet, context.reader)
         journal = context.journal
         journal.position = journal.read_through = rebuilt.position
         journal.read(rebuilt.entries)
@@ -86,6 +86,7 @@ class Comeback:
             rebuilt.rows.version,
             origin="manifest",
             state_tick=rebuilt.manifest_tick,
+            **({"upgraded": True} if rebuilt.upgraded else {}),
         )
         for entry in rebuilt.entries:
             if entry.kind is EntryKind.DESPAWN:  # its process may have died before it could say so

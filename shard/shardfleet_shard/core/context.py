@@ -17,6 +17,7 @@ from .columns import U32, U64, Columns, Schema
 from .frames import Frame
 from .journal import JournalFollower
 from .requests import GAINS, JournalEntry, Request
+from .row_reader import RowReader
 from .simulation import Simulation
 from .stats import ShardStats
 from .ticks import TickGrid, WorldTime
@@ -71,8 +72,12 @@ class Context:
     journal: JournalFollower = field(default_factory=JournalFollower)
     stats: ShardStats = field(default_factory=ShardStats)
     effects: Effects = field(default_factory=Effects)
+    reader: RowReader = field(init=False)
 
     # --- effects ------------------------------------------------------------------------------------------------
+
+    def __post_init__(self) -> None:
+        self.reader = RowReader.of(self.schema, self.simulation, name=self.config.simulation)
 
     def request(self, request: Request) -> None:
         self.effects.requests.append(request)

@@ -19,6 +19,12 @@ class Hello:
     protocol_version: int
     fleet: str
     schema_hash: int
+    takes_schemas: tuple[int, ...] = ()
+    """Former schemas whose rows this shard takes, too."""
+
+    def takes(self, schema_hash: int) -> bool:
+        """Whether rows of that schema may be sent to this shard."""
+        return schema_hash == self.schema_hash or schema_hash in self.takes_schemas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

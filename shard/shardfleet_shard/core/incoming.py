@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import SimulationError
+from ..errors import SchemaChanged, SimulationError
 from .columns import U64, Columns, first_duplicate
 from .context import CATCH_UP_LIMIT_US, Context
 from .frames import Answer, Final, Offer
@@ -81,6 +81,7 @@ class IncomingTransfers:
             offer_tick=offer.offer_tick,
             rows=rows,
             next_try_us=NOT_SCHEDULED,
+            upgraded=context.reader.is_former(offer.columns),
             trace_context=offer.trace_context,
         )
         self.open[offer.transfer] = incoming
@@ -99,8 +100,8 @@ class IncomingTransfers:
         if offer.switch_tick != context.grid.switch_tick(offer.transfer_time_us) or not 0 < forward <= longest:
             return "ticks do not fit the transfer time", None
         try:
-            rows = context.schema.unpack(offer.columns, offer.count).with_version_raised()
-        except ValueError as error:
+            rows = context.reader.unpack(offer.columns, offer.count).with_version_raised()
+        except (ValueError, SchemaChanged, SimulationError) as error:
             return str(error), None
         if not offer.count or not rows.finite().all():
             return "no rows, or a position or velocity that is not finite", None
@@ -115,8 +116,8 @@ class IncomingTransfers:
         if final.transfer.source != peer or (incoming is None and batch is None):
             return
         try:
-            rows = self.context.schema.unpack(final.columns, final.count).with_version_raised()
-        except ValueError:
+            rows = self.context.reader.unpack(final.columns, final.count).with_version_raised()
+        except (ValueError, SchemaChanged, SimulationError):
             self.context.stats.frames_refused += 1
             return
         if batch is not None:
@@ -170,6 +171,7 @@ class IncomingTransfers:
             offer_tick=entry.offer_tick,
             rows=rows,
             next_try_us=NOT_SCHEDULED,
+            upgraded=self.context.reader.is_former(entry.rows),
             state=IncomingState.ACCEPTED,
         )
 
@@ -205,7 +207,8 @@ class IncomingTransfers:
         late_us = self.context.grid.start_us(tick)
         for incoming in [i for i in self.open.values() if i.switch_tick <= tick]:
             ready = (
-                self.context.simulation.exact
+                # Another version's step may give other bits: only its own last state is what it ended with.
+                (self.context.simulation.exact and not incoming.upgraded)
                 or incoming.final is not None
                 or late_us >= incoming.transfer_time_us + FINAL_PATIENCE_US
             )
@@ -337,6 +340,7 @@ class IncomingTransfers:
             switch_tick=incoming.switch_tick,
             state_tick=self._state_tick(incoming),
             offer_tick=incoming.offer_tick,
+            **({"upgraded": True} if incoming.upgraded else {}),
         )
         where = context.tracker.add(rows, since_tick=tick)
         context.stats.handed_over_in += len(rows)

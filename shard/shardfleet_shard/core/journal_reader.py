@@ -69,7 +69,7 @@ class JournalReader:
         for entry in reply.entries if reply is not None else ():
             if self._to_fetch.pop(entry.id, None) is None:
                 continue
-            rows = self.context.schema.unpack(entry.rows, entry.count)
+            rows = self.context.reader.unpack(entry.rows, entry.count)
             entry = self.context.entry_after_rests(entry)
             if entry.kind is EntryKind.IN:
                 self.mailbox.take_from_journal(entry, rows)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Columns, Schema
+from .columns import TRAILER_BYTES, Columns, Schema
 
 MAX_CHUNK_BYTES = 256_000
 FORMAT = 1
@@ -27,7 +27,7 @@ JOURNAL_START = "0-0"
 
 def schema_to_header(schema: Schema) -> dict[str, Any]:
     extra = [[name, kind, width] for name, kind, width in schema.descr[4:]]
-    return {"dimensions": schema.dimensions, "extra": extra}
+    return {"dimensions": schema.dimensions, "extra": extra, "hash": schema.hash}
 
 
 def schema_from_header(header: Mapping[str, Any]) -> Schema:
@@ -57,7 +57,7 @@ class AuthorityManifest:
 
     def to_chunks(self) -> tuple[dict[str, Any], list[bytes]]:
         """(header, chunks); the header's ``checksums`` are CRC-32, one a chunk."""
-        rows_per_chunk = max(1, MAX_CHUNK_BYTES // (self.rows.schema.row_size_bytes + 1))
+        rows_per_chunk = max(1, (MAX_CHUNK_BYTES - TRAILER_BYTES) // (self.rows.schema.row_size_bytes + 1))
         chunks = []
         for start in range(0, len(self.rows), rows_per_chunk):
             part = slice(start, start + rows_per_chunk)
@@ -92,8 +92,9 @@ class AuthorityManifest:
             if zlib.crc32(chunk) != checksum:
                 raise ValueError(f"chunk {number} is damaged: its checksum does not match")
             count = min(left, int(header["rows_per_chunk"]))
-            parts.append(schema.unpack(memoryview(chunk)[: count * schema.row_size_bytes], count))
-            states.append(np.frombuffer(chunk, np.uint8, count, count * schema.row_size_bytes))
+            size_bytes = schema.packed_size_bytes(count)
+            parts.append(schema.unpack(memoryview(chunk)[:size_bytes], count))
+            states.append(np.frombuffer(chunk, np.uint8, count, size_bytes))
             left -= count
         return cls(
             shard=header["shard"],

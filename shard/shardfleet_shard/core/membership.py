@@ -51,7 +51,13 @@ class Membership:
             if not self._recovering and now_us >= self._next_claim_us:
                 self._recovering = True
                 context.request(
-                    Recover(shard=context.shard, ordinal=context.ordinal, address=context.address, unix_us=now_us)
+                    Recover(
+                        shard=context.shard,
+                        ordinal=context.ordinal,
+                        address=context.address,
+                        unix_us=now_us,
+                        schema_hash=context.schema.hash,
+                    )
                 )
             return
         if self.lease.renewal_due(boottime_us):

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import UsageError
-from .columns import Columns, Schema
+from .columns import Columns
 from .journal import Key, key_of
 from .ledger import fold_records
 from .manifest import JOURNAL_START, AuthorityManifest
 from .requests import GAINS, FleetRecords, JournalEntry, ShardRecord
+from .row_reader import RowReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,13 +40,16 @@ class RecoveredRows:
     arriving: tuple[tuple[JournalEntry, Columns], ...]
     done: tuple[Key, ...]
     dropped: int
+    upgraded: bool = False
+    """The manifest was of a former schema."""
 
 
-def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
+def rebuild(shard: str, fleet: FleetRecords, reader: RowReader) -> RecoveredRows:
     """Applies manifest and journal by version, and drops every row that the ledger gives to someone else.
 
     Raises:
-        UsageError: the stored rows have other columns than ``schema``, or a record is damaged (names the shard).
+        UsageError: a record is damaged (names the shard).
+        SchemaChanged: the stored rows have columns that ``reader`` cannot read.
     """
     try:
         ledger = fold_records(fleet.records)
@@ -53,17 +57,14 @@ def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
         raise UsageError(f"cannot recover {shard}: {error}") from error
     empty = ShardRecord(shard=shard, header="", chunks=(), entries=())
     record = next((record for record in fleet.records if record.shard == shard), empty)
-    rows, manifest_tick, position = schema.empty(), -1, JOURNAL_START
-    dropped = 0
+    rows, manifest_tick, position = reader.schema.empty(), -1, JOURNAL_START
+    dropped, upgraded = 0, False
     if record.header:
         manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
-        if manifest.rows.schema.descr != schema.descr:
-            raise UsageError(
-                f"cannot recover {shard}: its stored rows have the columns {manifest.rows.schema.descr}, "
-                f"the simulation has {schema.descr}; start with --fresh, or with the simulation that wrote them"
-            )
-        keep = ledger.keeps(shard, manifest.rows.id, manifest.rows.version)
-        rows, manifest_tick, position = manifest.rows.take(keep), manifest.tick, manifest.position
+        stored = reader.take(manifest.rows)
+        upgraded = stored is not manifest.rows
+        keep = ledger.keeps(shard, stored.id, stored.version)
+        rows, manifest_tick, position = stored.take(keep), manifest.tick, manifest.position
         dropped += int(np.count_nonzero(~keep))
     here = dict(zip(rows.id.tolist(), rows.version.tolist(), strict=True))
     arriving: list[tuple[JournalEntry, Columns]] = []
@@ -72,7 +73,7 @@ def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
         if entry.kind not in GAINS:
             done.append(key_of(entry))
             continue
-        offered = schema.unpack(entry.rows, entry.count)
+        offered = reader.unpack(entry.rows, entry.count)
         keep = ledger.keeps(shard, offered.id, offered.version)
         newer = np.fromiter(
             (here.get(i, -1) < v for i, v in zip(offered.id.tolist(), offered.version.tolist(), strict=True)),
@@ -95,4 +96,5 @@ def rebuild(shard: str, fleet: FleetRecords, schema: Schema) -> RecoveredRows:
         arriving=tuple(arriving),
         done=tuple(done),
         dropped=dropped,
+        upgraded=upgraded,
     )

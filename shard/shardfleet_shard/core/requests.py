@@ -33,7 +33,8 @@ class RefusedReason(StrEnum):
     OLDER = "older"
     """A manifest that is not above the stored (epoch, tick)."""
     UNCLAIMED = "unclaimed"
-    """No living shard claims the cell; ``detail`` is its path."""
+    """No living shard that could read the rows claims the cell; ``detail`` is its path. A shard of a former schema
+    reads rows of its own alone, one of the newest (``meta.schema``) everybody's."""
     DUPLICATE = "duplicate"
     """An id that is alive already, or was despawned in the last 60 s, or longer ago with the despawn still in a
     journal (its shard is down); ``detail`` is the id."""
@@ -85,7 +86,18 @@ class Join:
 
     Answer: ``Joined``. The stored and the running one differ after a restart: only the operator's
     ``Reopen`` (all shards' leases have ended) or the roll-call may bring them together.
+
+    A caller with a schema asks at the same time whether the fleet's entities fit it, where the two generations are
+    one: schemas that nothing has any more (no living member, no manifest with rows) are forgotten; where the caller
+    takes all that are left, its own becomes the newest one, ``meta.schema``, and is added to ``schemas``.
     """
+
+    schema_hash: int = 0
+    """0: the caller simulates nothing."""
+    schema: str = ""
+    """Its columns as JSON; see core/schemas.py."""
+    takes: tuple[int, ...] = ()
+    """Former schemas whose rows the caller can upgrade."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +105,9 @@ class Joined:
     generation: str
     """Redis' own run_id now."""
     stored: str
+    misfit: str = ""
+    """A schema of the fleet, as JSON, whose rows the caller does not take (of several the lowest hash); '' for none.
+    Nothing was changed then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +126,8 @@ class Recover:
     record: state started and source or target is the shard -> canceled (record, holders deleted, sequence decided);
     accepted and target is the shard -> its target_epoch becomes the new one; accepted and source is the shard ->
     the shard leaves the holders, and {target} alone clears as in RELEASED. ``members[shard]`` := address, ordinal
-    and epoch; the mark of a RESIGN goes. The journal and the manifest stay. Refused only by GENERATION.
+    and epoch; ``schema_of[shard]`` := schema_hash; the mark of a RESIGN goes. The journal and the manifest stay.
+    Refused only by GENERATION.
 
     Answer: ``Recovered``.
     """
@@ -120,6 +136,7 @@ class Recover:
     ordinal: int
     address: str
     unix_us: int
+    schema_hash: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +185,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resign:
-    """The shard ends in order: lease and claims deleted, ``members`` entry removed, epoch marked as resigned.
+    """The shard ends in order: lease and claims deleted, ``members`` and ``schema_of`` entries removed, epoch marked
+    as resigned, schemas that nothing has any more forgotten (as in ``Join``; the one that is left is the newest).
 
     Refused(BUSY) while an active record names the shard, or its journal has an ``in`` or ``spawn`` after the
     position of its last manifest. Manifest and journal stay: a resumed world starts from them. Executed again it is
@@ -475,7 +493,8 @@ class Despawn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elect:
     """Takes or renews the election for ``ttl_ms``: the holder keeps it while it lives; a free one goes to the living
-    member with the lowest ordinal. Answer: ``Elected`` (whoever holds it now, or ('', 0))."""
+    member with the lowest ordinal, one of a former schema first: what it spawns all can read. Answer: ``Elected``
+    (whoever holds it now, or ('', 0))."""
 
     shard: str
     epoch: int

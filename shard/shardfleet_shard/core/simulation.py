@@ -48,6 +48,16 @@ class Simulation(Protocol):
             whatever memory layout; ``shardfleet simulation check NAME`` tests it. With False the target of a
             handoff waits for the source's final state.
         parameters_schema: JSON schema of ``spec.simulation.parameters``.
+
+    A simulation that has had other columns may give two things more, both or none; without them a fleet is never
+    rolled from those columns to these. (They are no part of the type, for most simulations have neither.)
+
+        former_dtypes: ClassVar[Sequence[np.dtype | None]], the ``dtype`` of former versions.
+        upgrade(self, former: Columns, rows: Columns) -> None: fills ``rows``, which have today's columns, from
+            ``former``, the same entities in the same order. Every column that has kept its name, type and width is
+            copied already (id, version, position and velocity always), the others are zero. ``former.schema`` says
+            which of ``former_dtypes`` it is. Each row must depend on its former self alone: it comes in any company,
+            and after a crash again.
     """
 
     dtype: ClassVar[np.dtype[Any] | None]
@@ -77,5 +87,3 @@ class Simulation(Protocol):
         each time.
         """
         ...
-
-    # Optional: def upgrade(self, rows: Mapping[str, NDArray], from_schema: list[tuple[str, str, int]]) -> Columns

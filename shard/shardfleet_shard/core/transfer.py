@@ -231,6 +231,8 @@ class Incoming:
     rows: Columns
     """As of the end of ``offer_tick``, already under the target's version."""
     next_try_us: int
+    upgraded: bool = False
+    """The source has a former schema."""
     state: IncomingState = IncomingState.ASKED
     final: Columns | None = None
     """As of the end of the source's last tick, under the target's version."""

@@ -26,9 +26,15 @@ def find_objection(mine: Hello, theirs: Hello, *, expected: str | None, names: f
         return f"protocol version {theirs.protocol_version} does not talk to {mine.protocol_version}"
     if theirs.generation != mine.generation:
         return f"generation {theirs.generation!r} is not {mine.generation!r}"
-    if theirs.schema_hash != mine.schema_hash:
+    # In a roll to other columns one side takes the other's rows; which way they may go is for the planner to keep.
+    if not mine.takes(theirs.schema_hash) and not theirs.takes(mine.schema_hash):
         return f"schema hash {theirs.schema_hash:08x} is not {mine.schema_hash:08x}: the columns differ"
     return None
+
+
+def negotiated_version(mine: Hello, theirs: Hello) -> int:
+    """The protocol version that both sides speak: the older one's."""
+    return min(mine.protocol_version, theirs.protocol_version)
 
 
 def find_misfit(mine: Hello, theirs: Hello, *, source: str, frame_kind: str, epoch: int | None) -> str | None:

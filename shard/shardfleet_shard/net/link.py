@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ..core.clock import Clock, PeerClock
 from ..core.frames import Answer, Final, Frame, Hello, Nudge, Offer, Ping, Pong
 from ..errors import FrameError, InvariantError
-from .handshake import find_misfit
+from .handshake import find_misfit, negotiated_version
 from .limits import LinkLimits
 from .packets import HandoffPacketManager
 from .streams import LinkStream, StreamEnded
@@ -85,6 +85,11 @@ class Link:
     @property
     def epoch(self) -> int:
         return self.theirs.epoch if self.theirs else 0
+
+    @property
+    def protocol_version(self) -> int:
+        """What may be sent over this link; 0 before Hello."""
+        return negotiated_version(self.mine, self.theirs) if self.theirs else 0
 
     @property
     def queued_frames(self) -> int:

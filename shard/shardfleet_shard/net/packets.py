@@ -7,12 +7,13 @@ of them, and whatever breaks a rule raises ``FrameError`` with one line that say
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final as Constant
 
 from google.protobuf.message import DecodeError
 from shardfleet_proto.v1 import handoff_pb2 as pb
 
-from ..core.columns import Schema
+from ..core.columns import Schema, packed_schema_hash
 from ..core.frames import Answer, Final, Frame, Hello, Nudge, Offer, Ping, Pong
 from ..core.ticks import TickGrid
 from ..core.transfer import MAX_ENTITIES_PER_TRANSFER, TransferId
@@ -38,18 +39,24 @@ _CELL = re.compile(r"[01]*")
 _GENERATION = re.compile(r"[\x21-\x7e]*")
 
 
+MAX_SCHEMAS = 64
+"""Former schemas that a Hello is read for; a simulation that keeps more of its past alive has no peer of these."""
+
+
 class HandoffPacketManager:
     """Frames to bytes and back, for one world.
 
     Args:
-        schema: the world's columns; a packed row has ``schema.row_size_bytes``.
+        schema: the world's columns; a frame holds rows of these.
+        also: further schemas whose rows the peers' frames may hold.
         grid: the fleet's tick grid; an offer's switch tick must be what the grid makes of its transfer time.
     Raises:
         ValueError: a transfer of the largest size would not fit into a frame.
     """
 
-    def __init__(self, schema: Schema, grid: TickGrid) -> None:
-        self._row_size_bytes = schema.row_size_bytes
+    def __init__(self, schema: Schema, grid: TickGrid, *, also: Sequence[Schema] = ()) -> None:
+        self._schema = schema
+        self._schemas = {one.hash: one for one in (schema, *also)}
         self._grid = grid
         if self.largest_frame_bytes > MAX_FRAME_BYTES:
             raise ValueError(
@@ -60,7 +67,7 @@ class HandoffPacketManager:
     @property
     def largest_frame_bytes(self) -> int:
         """Bound on what a full offer of this world takes."""
-        return MAX_ENTITIES_PER_TRANSFER * self._row_size_bytes + 4096
+        return self._schema.packed_size_bytes(MAX_ENTITIES_PER_TRANSFER) + 4096
 
     def to_bytes(self, frame: Frame) -> bytes:
         """Raises ``InvariantError`` for a frame that the other side would refuse for its size."""
@@ -131,6 +138,7 @@ class HandoffPacketManager:
                         protocol_version=frame.protocol_version,
                         fleet=frame.fleet,
                         schema_hash=frame.schema_hash,
+                        takes_schemas=frame.takes_schemas,
                     )
                 )
 
@@ -202,8 +210,10 @@ class HandoffPacketManager:
     def _rows(self, kind: str, count: int, columns: bytes) -> bytes:
         if not 1 <= count <= MAX_ENTITIES_PER_TRANSFER:
             raise FrameError(f"{kind} of {count} rows; 1 to {MAX_ENTITIES_PER_TRANSFER} are allowed")
-        if len(columns) != count * self._row_size_bytes:
-            raise FrameError(f"{kind}: {len(columns)} bytes are not {count} rows of {self._row_size_bytes} bytes")
+        schema = self._schemas.get(packed_schema_hash(columns), self._schema)
+        if len(columns) != schema.packed_size_bytes(count):
+            size_bytes = schema.row_size_bytes
+            raise FrameError(f"{kind}: {len(columns)} bytes are not {count} rows of {size_bytes} bytes")
         return columns
 
     def _check_own_rows(self, frame: Offer | Final) -> None:
@@ -221,6 +231,7 @@ def _decode_hello(hello: pb.Hello) -> Hello:
         protocol_version=hello.protocol_version,
         fleet=_word("fleet", hello.fleet, _NAME, MAX_NAME_LENGTH),
         schema_hash=hello.schema_hash,
+        takes_schemas=tuple(hello.takes_schemas[:MAX_SCHEMAS]),
     )
 
 

@@ -41,6 +41,7 @@ class Peer:
             "address": self.address.address if self.address else "",
             "epoch": max(0, self.newest_epoch),
             "up": link is not None,
+            "protocol_version": link.protocol_version if link else 0,
             "dialed": bool(link and link.dialed),
             "wanted": self.wanted,
             "queued_frames": link.queued_frames if link else 0,

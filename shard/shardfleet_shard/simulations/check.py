@@ -10,8 +10,11 @@ import numpy as np
 
 from ..core.columns import Columns, Schema
 from ..core.exactness import BrokenPromise, Fault, check_new_rows, check_seed, check_step, same_rows, step_once
+from ..core.row_reader import RowReader
+from ..core.schemas import schema_in_words
 from ..core.simulation import Simulation, World
-from .registry import load, schema_for
+from .check_upgrade import check_upgrade
+from .registry import load, reader_for
 
 SEED_ROWS = 499
 """A prime: rows never divide evenly among the lanes of a SIMD unit."""
@@ -125,14 +128,17 @@ def run(
     Raises:
         SpecError: the name or a parameter is wrong.
     """
-    schema = schema_for(name, dimensions)
+    schema = reader_for(name, dimensions).schema
     world = World((-120.0,) * dimensions, (120.0,) * dimensions, tick_rate, base_dir, schema)
     simulation, twin = (load(name, world, parameters or {}) for _ in range(2))
     played, faults = _play(simulation, twin, world, seed)
+    reader, other = (RowReader.of(schema, one, name=name) for one in (simulation, twin))
+    faults += check_upgrade(reader, other, played.rows)
     lines = [
         f"{name}: {dimensions} dimensions, {schema.row_size_bytes} bytes a row, "
         f"{'exact' if simulation.exact else 'not exact: bits are not compared, targets wait for the final state'}",
         f"{played.tick} ticks played, {played.probes} tested, up to {played.largest} rows, seed {seed}",
+        *(f"upgrade from: {schema_in_words(former)}" for former in reader.schemas[1:]),
         *(f"FAULT {fault.rule}: {fault.message}" for fault in faults),
         f"verdict: {'ok' if not faults else 'broken'}",
     ]

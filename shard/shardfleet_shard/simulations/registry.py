@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from ..config import FleetConfig
 from ..core.columns import Schema
+from ..core.row_reader import RowReader
 from ..core.simulation import ENTRY_POINT_GROUP, Simulation, World
 from ..errors import SimulationError, SpecError
 
@@ -20,7 +21,11 @@ NAME_PATH = "spec.simulation.name"
 PARAMETERS_PATH = "spec.simulation.parameters"
 
 _REQUIRED = ("seed", "arrivals", "step")
-_DEFAULTS: Mapping[str, Any] = {"dtype": None, "exact": True, "parameters_schema": {"type": "object"}}
+_DEFAULTS: Mapping[str, Any] = {
+    "dtype": None,
+    "exact": True,
+    "parameters_schema": {"type": "object"},
+}
 
 _ONLY_ABOUT_WHAT_IS_GIVEN = {"type", "properties", "additionalProperties", "title", "description", "$schema", "$id"}
 """Keywords of JSON schema that an object without any property cannot break."""
@@ -63,6 +68,10 @@ def find(name: str) -> type[Simulation]:
     for attribute, default in _DEFAULTS.items():
         if not hasattr(plugin, attribute):
             setattr(plugin, attribute, default)
+    if bool(getattr(plugin, "former_dtypes", ())) != callable(getattr(plugin, "upgrade", None)):
+        raise SpecError(
+            [(NAME_PATH, f"{name!r} ({entry.value}): former_dtypes and upgrade belong together; give it both or none")]
+        )
     return cast(type[Simulation], plugin)
 
 
@@ -78,6 +87,23 @@ def schema_for(name: str, dimensions: int) -> Schema:
     except ValueError as error:
         raise SpecError([(NAME_PATH, f"{name!r}: {error}")]) from error
     return schema
+
+
+def reader_for(name: str, dimensions: int) -> RowReader:
+    """What rows the simulation can take over. Its ``upgrade`` is not to be called on it.
+
+    Raises:
+        SpecError: no such simulation, or a column, of today or before, that can't be.
+    """
+    schema, plugin = schema_for(name, dimensions), find(name)
+    try:
+        reader = RowReader.of(schema, plugin, name=name)
+        hashes = [one.hash for one in reader.schemas]
+    except (ValueError, TypeError) as error:
+        raise SpecError([(NAME_PATH, f"{name!r}: former_dtypes: {error}")]) from error
+    if len(set(hashes)) != 1 + len(getattr(plugin, "former_dtypes", ())):
+        raise SpecError([(NAME_PATH, f"{name!r}: former_dtypes names the same columns twice, or those of dtype")])
+    return reader
 
 
 def world_for(config: FleetConfig) -> World:

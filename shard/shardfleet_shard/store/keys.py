@@ -2,7 +2,7 @@
 
 | key | type | content |
 | --- | --- | --- |
-| meta | hash | generation, format, seeded, origin_tick, rests, arrivals_through, phase, resigned:<shard> (epoch) |
+| meta | hash | generation, format, schema (newest hash), seeded, origin_tick, rests, ..., resigned:<shard> (epoch) |
 | layout | hash | version, json |
 | epoch | hash | shard -> its epoch; every shard that ever was |
 | lease:<shard> | string, PX | the epoch that may simulate |
@@ -20,6 +20,8 @@
 | chunk:<shard>:<epoch>:<tick>:<n> | string | a manifest's chunks, n from 1 |
 | stage:<shard>:<epoch>:<tick>:<n> | string, PX | chunks on their way to a manifest; PUBLISH renames them |
 | ids | hash | living entities: upper 7 bytes of the id (little-endian) -> 32-byte bitmap of the low byte |
+| schemas | hash | schema hash -> its columns as JSON, of every schema that something in the fleet may still have |
+| schema_of | hash | shard -> the schema hash of its newest process |
 | gone | zset | despawned ids (8 bytes, little-endian) by Unix ms, for 60 s and while a journal may hold the despawn |
 | counters | hash | started_transfers, started_entities, the same of completed, canceled ...; spawned, despawned |
 
@@ -36,7 +38,7 @@ from __future__ import annotations
 
 import re
 
-FORMAT = "1"
+FORMAT = "2"
 """Of the layout above, in ``meta.format``. Data of another format is refused, never converted by guessing."""
 
 ROOT = "sf:"

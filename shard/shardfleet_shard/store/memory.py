@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core.census_requests import RemoveCopy, RestoreEntity
@@ -80,8 +81,7 @@ class MemoryStore:
         state = self.state
         state.expire(self._now_ms())
         if isinstance(request, Join):
-            state.generation = state.generation or self.run_id
-            return Joined(generation=self.run_id, stored=state.generation)
+            return self._join(request)
         if isinstance(request, Reopen):
             return self._reopen()
         if isinstance(request, Observe):
@@ -92,6 +92,19 @@ class MemoryStore:
             if not isinstance(request, _OF_NO_EPOCH) and not state.is_current((request.shard, request.epoch)):
                 return refused(RefusedReason.EPOCH, state.epochs.get(request.shard, 0))
         return _HANDLERS[type(request)](state, request)
+
+    def _join(self, r: Join) -> Joined:
+        state = self.state
+        state.generation = state.generation or self.run_id
+        joined = Joined(generation=self.run_id, stored=state.generation)
+        if not r.schema_hash or joined.stored != joined.generation or list(state.schemas) == [r.schema_hash]:
+            return joined
+        misfits = [known for known in state.schemas_in_use() if known not in (r.schema_hash, *r.takes)]
+        if misfits:
+            return replace(joined, misfit=state.schemas[misfits[0]])
+        state.schemas[r.schema_hash] = r.schema
+        state.schema = r.schema_hash
+        return joined
 
     def _reopen(self) -> Reply:
         state = self.state
@@ -145,6 +158,7 @@ def _recover(state: State, r: Recover) -> Reply:
             record.holders.discard(r.shard)
             state.clear_if_target_alone(transfer)
     state.members[r.shard] = (r.ordinal, epoch, r.address)
+    state.schema_of[r.shard] = r.schema_hash
     state.resigned.pop(r.shard, None)
     return Recovered(epoch=epoch, lease_left_ms=left, accepted_incoming=tuple(sorted(incoming)))
 
@@ -196,6 +210,9 @@ def _resign(state: State, r: Resign) -> Reply:
     _drop_claims(state, r.shard)
     state.leases.pop(r.shard, None)
     state.members.pop(r.shard, None)
+    state.schema_of.pop(r.shard, None)
+    if len(state.schemas) > 1 and len(left := state.schemas_in_use()) == 1:
+        state.schema = left[0]
     state.resigned[r.shard] = r.epoch
     return OK
 
@@ -268,9 +285,11 @@ def _elect(state: State, r: Elect) -> Reply:
         return Elected(shard=holder[0], epoch=holder[1])
     state.election = None
     living = [
-        (ordinal, shard) for shard, (ordinal, epoch, _) in state.members.items() if state.is_living((shard, epoch))
+        (state.schema_of.get(shard, state.schema) == state.schema, ordinal, shard)
+        for shard, (ordinal, epoch, _) in state.members.items()
+        if state.is_living((shard, epoch))
     ]
-    if not living or min(living)[1] != r.shard:
+    if not living or min(living)[2] != r.shard:
         return Elected(shard="", epoch=0)
     state.election = (me, state.now_ms + r.ttl_ms)
     return Elected(shard=r.shard, epoch=r.epoch)

@@ -22,11 +22,13 @@ from ..core.requests import (
 from .memory_state import OK, State, refused
 
 
-def _spawn_groups(state: State, groups: Sequence[SpawnGroup]) -> Refused | None:
+def _spawn_groups(state: State, actor: str, groups: Sequence[SpawnGroup]) -> Refused | None:
     """All groups or none."""
     for group in groups:
         owner = state.claims.get(group.cell)
         if owner is None or not state.is_current(owner) or not state.is_living(owner):
+            return refused(RefusedReason.UNCLAIMED, group.cell)
+        if state.schema_of.get(owner[0]) not in (state.schema_of.get(actor), state.schema):
             return refused(RefusedReason.UNCLAIMED, group.cell)
     ids = np.sort(np.frombuffer(b"".join(group.ids for group in groups), "<u8")).tolist()
     state.expire_gone()
@@ -53,7 +55,7 @@ def _not_owner(state: State, r: Seed | Arrive) -> Refused | None:
 
 
 def spawn(state: State, r: Spawn) -> Reply:
-    return _spawn_groups(state, r.groups) or OK
+    return _spawn_groups(state, r.shard, r.groups) or OK
 
 
 def seed(state: State, r: Seed) -> Reply:
@@ -61,7 +63,7 @@ def seed(state: State, r: Seed) -> Reply:
         return refusal
     if state.seeded or state.living:
         return refused(RefusedReason.SEEDED)
-    if refusal := _spawn_groups(state, r.groups):
+    if refusal := _spawn_groups(state, r.shard, r.groups):
         return refusal
     state.seeded, state.origin_tick = True, r.origin_tick
     return OK
@@ -72,7 +74,7 @@ def arrive(state: State, r: Arrive) -> Reply:
         return refusal
     if state.arrivals_through != r.after:
         return refused(RefusedReason.OLDER, state.arrivals_through)
-    if refusal := _spawn_groups(state, r.groups):
+    if refusal := _spawn_groups(state, r.shard, r.groups):
         return refusal
     state.arrivals_through = r.through
     return OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -98,6 +99,9 @@ class State:
     leases: dict[str, tuple[int, int]] = field(default_factory=dict)
     claims: dict[str, Owner] = field(default_factory=dict)
     members: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    schema: int = 0
+    schemas: dict[int, str] = field(default_factory=dict)
+    schema_of: dict[str, int] = field(default_factory=dict)
     election: tuple[Owner, int] | None = None
     links: dict[str, tuple[Owner, int]] = field(default_factory=dict)
     records: dict[TransferId, Record] = field(default_factory=dict)
@@ -132,6 +136,18 @@ class State:
     def is_current(self, owner: Owner) -> bool:
         """No newer epoch of it exists."""
         return self.epochs.get(owner[0]) == owner[1]
+
+    # --- schemas -----------------------------------------------------------------------------------------------
+
+    def schemas_in_use(self) -> list[int]:
+        """Forgets the others; see scripts/_schemas.lua."""
+        used = {
+            self.schema_of.get(name, 0) for name, (_, epoch, _) in self.members.items() if self.is_living((name, epoch))
+        }
+        headers = [json.loads(manifest.header) for manifest in self.manifests.values() if manifest.header]
+        used |= {int(header["schema"]["hash"]) for header in headers if header["count"]}
+        self.schemas = {known: text for known, text in self.schemas.items() if known in used}
+        return sorted(self.schemas)
 
     # --- transfers ---------------------------------------------------------------------------------------------
 

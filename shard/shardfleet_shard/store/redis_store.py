@@ -9,7 +9,9 @@ from typing import Any
 
 from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
+from ..core.columns import Schema
 from ..core.requests import FleetRecords, Join, Joined, ReadFleet, Reply, Request, ShardRecord
+from ..core.schemas import schema_changed, schema_from_text, schema_to_text
 from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
 from .connections import UNANSWERED, Answer, Connections
 from .journal import entries_from_flat
@@ -118,11 +120,15 @@ class RedisStore:
         """SCRIPT LOAD of all. Raises ``StoreUnavailable``, or ``StoreError`` where Redis will not have one."""
         await self.call([("SCRIPT", "LOAD", lua.text) for lua in all_lua()])
 
-    async def join(self) -> Joined:
+    async def join(self, schema: Schema | None = None, *, takes: Sequence[int] = (), simulation: str = "") -> Joined:
         """Executes ``Join`` and sends what it learnt, Redis' run_id, with every further request.
 
+        Args:
+            schema: the columns of ``simulation``, where the caller has one; ``takes``: hashes of former schemas whose
+                rows it can upgrade.
         Raises:
             DataFolderError: the data in Redis are of another format.
+            SchemaChanged: the fleet's entities have columns that the caller does not take.
             StoreUnavailable: no answer.
         """
         (stored_format,) = await self.call([("HGET", f"{self.prefix}meta", "format")])
@@ -131,9 +137,14 @@ class RedisStore:
                 f"fleet {self.fleet!r} in Redis at {self.address} has data of format {stored_format.decode()!r}, "
                 f"this version reads {FORMAT!r}: use the version that wrote it, or start anew"
             )
-        (reply,) = await self.execute([Join()])
+        request = Join()
+        if schema is not None:
+            request = Join(schema_hash=schema.hash, schema=schema_to_text(schema), takes=tuple(takes))
+        (reply,) = await self.execute([request])
         if not isinstance(reply, Joined):
             raise StoreUnavailable(f"no answer from Redis at {self.address}: {self.last_error}")
+        if schema is not None and reply.misfit:
+            raise schema_changed(schema_from_text(reply.misfit), schema, name=simulation)
         self.generation = reply.generation
         return reply
 

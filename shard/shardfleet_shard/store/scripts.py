@@ -164,7 +164,7 @@ def _rests(text: bytes) -> tuple[tuple[int, int], ...]:
 
 
 def _joined(raw: Sequence[bytes]) -> Joined:
-    return Joined(generation=raw[0].decode(), stored=raw[1].decode())
+    return Joined(generation=raw[0].decode(), stored=raw[1].decode(), misfit=raw[2].decode())
 
 
 def _recovered(raw: Sequence[Any]) -> Recovered:
@@ -250,9 +250,9 @@ def _groups(groups: Sequence[SpawnGroup]) -> tuple[Argument, ...]:
 
 
 TABLE: dict[type, Script] = {
-    Join: Script("join", lambda r: (FORMAT,), _joined),
+    Join: Script("join", lambda r: (FORMAT, r.schema_hash, r.schema, *r.takes), _joined),
     Reopen: Script("reopen", _nothing),
-    Recover: Script("recover", lambda r: (r.ordinal, r.address, r.unix_us), _recovered),
+    Recover: Script("recover", lambda r: (r.ordinal, r.address, r.unix_us, r.schema_hash), _recovered),
     Renew: Script("renew", lambda r: (r.ttl_ms,)),
     Ended: Script("ended", _nothing),
     Claim: Script("claim", lambda r: (r.layout_version, *r.cells)),

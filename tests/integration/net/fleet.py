@@ -52,7 +52,7 @@ def offer(source: str = "arena-0", *, epoch: int = 1, sequence: int = 1, count: 
         switch_tick=GRID.switch_tick(transfer_time_us),
         offer_tick=GRID.switch_tick(transfer_time_us) - 2,
         count=count,
-        columns=bytes(count * SCHEMA.row_size_bytes),
+        columns=SCHEMA.empty(count).pack(),
     )
 
 

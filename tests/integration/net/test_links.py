@@ -73,6 +73,16 @@ async def test_version_n_talks_to_n_minus_1() -> None:
     async with Fleet(old, new) as fleet:
         fleet.observe()
         await eventually(lambda: old.up and new.up)
+        spoken = [row["protocol_version"] for node in (old, new) for row in node.manager.describe()]
+        assert spoken == [1, 1], "both speak the older one's"
+
+
+async def test_shards_of_two_schemas_link_where_one_takes_the_others_rows() -> None:
+    old, new = Node(0), Node(1)
+    new.say(schema_hash=7, takes_schemas=(SCHEMA.hash,))
+    async with Fleet(old, new) as fleet:
+        fleet.observe()
+        await eventually(lambda: old.up and new.up)
 
 
 async def test_a_shard_without_an_epoch_refuses_and_does_not_dial() -> None:

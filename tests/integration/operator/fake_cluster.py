@@ -226,6 +226,8 @@ class Kubelet:
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.image_fault = ""
+        self.images: dict[str, Path] = {}
+        """An image's name -> a folder with the packages that it brings along."""
 
     def take(self, pod: KubeObject) -> None:
         task = asyncio.get_running_loop().create_task(self._run(pod))
@@ -269,7 +271,7 @@ class Kubelet:
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *self._command(pod, container, folder, address),
-                env={**os.environ, **self._environment(pod, container)},
+                env={**os.environ, **self._environment(pod, container), **self._packages(container["image"])},
                 stdout=log,
                 stderr=log,
             )
@@ -337,6 +339,10 @@ class Kubelet:
             elif "value" in variable:
                 result[variable["name"]] = variable["value"]
         return result
+
+    def _packages(self, image: str) -> dict[str, str]:
+        folders = [str(self.images[image])] if image in self.images else []
+        return {"PYTHONPATH": os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
     def _status(
         self, pod: KubeObject, phase: str, state: Mapping[str, Any], *, address: str = "", ready: bool = False

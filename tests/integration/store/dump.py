@@ -93,8 +93,12 @@ def dump_memory(state: State) -> Dump:
         meta |= {"seeded": "1", "origin_tick": str(state.origin_tick)}
     if state.arrivals_through >= 0:
         meta["arrivals_through"] = str(state.arrivals_through)
+    if state.schema:
+        meta["schema"] = str(state.schema)
     dump: Dump = {
         "meta": meta,
+        "schemas": {str(known): text for known, text in state.schemas.items()},
+        "schema_of": {shard: str(known) for shard, known in state.schema_of.items()},
         "layout": {"version": str(state.layout_version), "json": state.layout},
         "epoch": {shard: str(epoch) for shard, epoch in state.epochs.items()},
         "claims": {path: f"{shard} {epoch}" for path, (shard, epoch) in state.claims.items()},

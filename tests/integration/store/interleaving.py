@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,7 @@ from shardfleet_shard.core.requests import (
     Despawn,
     Elect,
     Ended,
+    Join,
     LinkLease,
     Observe,
     Publish,
@@ -43,6 +45,7 @@ CELLS = ("0", "10", "11")
 LEASE_MS = 600_000
 FIRST_EPOCH = 1_790_000_000_000_000
 LAYOUT_VERSION = 3
+SCHEMAS = (7, 2**32 - 1, 12)
 
 
 FEW_IDS = (1, 2, 255, 256, 2**64 - 1)
@@ -99,7 +102,7 @@ class Interleaving:
             (3, self._renew),
             (3, self._elect),
             (3, self._link_lease),
-            (4, self._seed),
+            (5, self._seed),
             (5, self._arrive),
             (6, self._resign),
             (3, self._repair),
@@ -108,6 +111,7 @@ class Interleaving:
             (6, self._remove_copy),
             (1, self._ended),
             (1, self._recover),
+            (3, lambda _: self._join()),
             (1, lambda _: Observe()),
             (1, lambda _: ReadFleet()),
             (1, lambda _: Reopen()),
@@ -124,7 +128,18 @@ class Interleaving:
 
     def _recover(self, shard: str) -> Request:
         unix_us = FIRST_EPOCH + self.tick if self.rng.random() < 0.8 else 5
-        return Recover(shard=shard, ordinal=SHARDS.index(shard), address=f"[::1]:{self.tick}", unix_us=unix_us)
+        return Recover(
+            shard=shard,
+            ordinal=SHARDS.index(shard),
+            address=f"[::1]:{self.tick}",
+            unix_us=unix_us,
+            schema_hash=self.rng.choices(SCHEMAS, (14, 1, 1))[0],
+        )
+
+    def _join(self) -> Request:
+        own = self.rng.choices([0, *SCHEMAS], (1, 6, 1, 1))[0]
+        takes = tuple(one for one in SCHEMAS if self.rng.random() < 0.5)
+        return Join(schema_hash=own, schema=f"columns of {own}", takes=takes)
 
     def _renew(self, shard: str) -> Request:
         return Renew(**self._me(shard), ttl_ms=LEASE_MS)
@@ -245,7 +260,14 @@ class Interleaving:
             **self._me(shard),
             tick=tick,
             position=self.rng.choice(positions[-6:]),
-            header=f'{{"tick": {tick}, "count": {2 * len(sizes)}, "rows_per_chunk": 2}}',
+            header=json.dumps(
+                {
+                    "tick": tick,
+                    "count": 2 * len(sizes),
+                    "rows_per_chunk": 2,
+                    "schema": {"hash": self.rng.choice(SCHEMAS)},
+                }
+            ),
             chunks=tuple(self._chunk(size) for size in sizes),
             read_after=self.rng.choice(positions[-6:]),
         )

@@ -13,7 +13,7 @@ from tests.integration.watchdog.world import S, T, world
 
 from .dump import dump_redis
 
-PROCESSES = ("lease", "claims", "members", "election", "link")
+PROCESSES = ("lease", "claims", "members", "schema_of", "election", "link")
 """What belongs to the processes that ran, and does not come back."""
 
 

@@ -20,6 +20,7 @@ from shardfleet_shard.core.requests import (
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
 from shardfleet_shard.store.connections import UNANSWERED
+from shardfleet_shard.store.keys import FORMAT
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.store.scripts import Command, all_lua
 
@@ -128,7 +129,7 @@ async def test_nobody_there() -> None:
 
 
 async def test_data_of_another_format_are_refused(store: RedisStore) -> None:
-    assert (await store.call([("HGET", f"{store.prefix}meta", "format")]))[0] == b"1"
+    assert (await store.call([("HGET", f"{store.prefix}meta", "format")]))[0] == FORMAT.encode()
     await store.call([("HSET", f"{store.prefix}meta", "format", "77")])
     with pytest.raises(DataFolderError, match="'77'"):
         await store.join()

@@ -416,3 +416,14 @@ def test_nothing_readable_is_a_report_and_no_crash(tmp_path: Path) -> None:
         path.write_text("[]")
     report = check_directory(tmp_path)
     assert report.counts == {"trace header": 2}
+
+
+def test_a_row_that_was_upgraded_has_another_hash_and_no_proof(tmp_path: Path) -> None:
+    world = small_world()
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    before = check(world, tmp_path / "before").continuity_unproven
+    wrong_state_after_handoff(world)
+    files(world)[1].named("adopt", 1)[0]["upgraded"] = True
+    report = check(world, tmp_path / "after")
+    assert not report.counts.get("A4 handoff-state") and report.continuity_unproven == before + 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shardfleet_shard.core.columns import Columns, Schema, first_duplicate
+from shardfleet_shard.core.columns import Columns, Schema, first_duplicate, packed_schema_hash
 
 KINDS = ("<i1", "<i8", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8", "?", ">i4", ">f8")
 FIELDS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3)), max_size=4)
@@ -39,7 +39,7 @@ def test_packed_rows_come_back_bit_for_bit(
     schema = Schema(dimensions, dtype_of(fields))
     rows = random_rows(schema, count, seed)
     data = rows.pack()
-    assert len(data) == count * schema.row_size_bytes
+    assert len(data) == schema.packed_size_bytes(count) == count * schema.row_size_bytes + 4
     back = schema.unpack(data, count)
     assert len(back) == count and back.pack() == data
     for column in schema.columns:
@@ -57,6 +57,7 @@ def test_packed_rows_are_columns_in_schema_order_little_endian() -> None:
         + np.array([0.5, 1.0, 2.0, 4.0], "<f8").tobytes()
         + bytes(32)
         + bytes([2, 1, 1, 0])
+        + schema.hash.to_bytes(4, "little")
     )
     assert rows.pack() == expected
 
@@ -64,10 +65,17 @@ def test_packed_rows_are_columns_in_schema_order_little_endian() -> None:
 @given(st.integers(0, 5), st.integers(-3, 3).filter(bool))
 def test_bytes_of_another_length_are_refused(count: int, wrong: int) -> None:
     schema = Schema(3)
-    data = bytes(max(0, count * schema.row_size_bytes + wrong))
-    if len(data) != count * schema.row_size_bytes:
-        with pytest.raises(ValueError, match=f"are not {count} rows of {schema.row_size_bytes} bytes"):
-            schema.unpack(data, count)
+    data = bytes(max(0, schema.packed_size_bytes(count) + wrong))
+    with pytest.raises(ValueError, match=f"are not {count} rows of {schema.row_size_bytes} bytes"):
+        schema.unpack(data, count)
+
+
+def test_rows_of_other_columns_are_refused_even_where_the_size_is_the_same() -> None:
+    old, new = Schema(2, np.dtype([("size", "<f4")])), Schema(2, np.dtype([("mass", "<f4")]))
+    packed = old.rows(id=[1, 2], position=0.0, size=3.0).pack()
+    assert packed_schema_hash(packed) == old.hash and old.row_size_bytes == new.row_size_bytes
+    with pytest.raises(ValueError, match=f"of schema {old.hash:08x}, not of {new.hash:08x}: the columns differ"):
+        new.unpack(packed, 2)
 
 
 def test_a_negative_count_is_refused() -> None:
@@ -206,7 +214,7 @@ def test_copy_from_and_concat_hold_whatever_sizes_come(counts: list[int]) -> Non
         whole.take(slice(sum(counts[:n]), sum(counts[: n + 1]))).pack() for n in range(len(counts))
     ]
     target = schema.empty(2)
-    for part in [*parts, schema.unpack(bytes(2 * schema.row_size_bytes), 2), *parts]:
+    for part in [*parts, schema.unpack(schema.empty(2).pack(), 2), *parts]:
         assert target.copy_from(part) is target
         assert target.pack() == part.pack()
         target.position[:] = 0.0  # its own memory, always writable

@@ -13,7 +13,7 @@ from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.manifest import MAX_CHUNK_BYTES, AuthorityManifest, schema_from_header, schema_to_header
 
 SCHEMA = Schema(3, np.dtype([("mass", "<f4"), ("spin", "<f8", (2,))]))
-ROWS_PER_CHUNK = MAX_CHUNK_BYTES // (SCHEMA.row_size_bytes + 1)
+ROWS_PER_CHUNK = (MAX_CHUNK_BYTES - 4) // (SCHEMA.row_size_bytes + 1)
 
 
 def manifest(count: int) -> AuthorityManifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -15,10 +15,12 @@ from shardfleet_shard.core.ledger import entry_rows
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.recovery import rebuild
 from shardfleet_shard.core.requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
+from shardfleet_shard.core.row_reader import RowReader
 from shardfleet_shard.core.transfer import TransferId
-from shardfleet_shard.errors import UsageError
+from shardfleet_shard.errors import SchemaChanged, UsageError
 
 SCHEMA = Schema(2, np.dtype([("mark", "<u8")]))
+READER = RowReader(SCHEMA, simulation="marked")
 SHARDS = ("a", "b", "c")
 
 
@@ -162,7 +164,7 @@ def test_every_shard_starts_with_what_is_its_own_and_nothing_else(history: list[
         world.play(what, shard, number, tick)
     fleet = world.records()
     for shard, me in world.shards.items():
-        found = rebuild(shard, fleet, SCHEMA)
+        found = rebuild(shard, fleet, READER)
         held: dict[int, int] = {}
         for rows in (found.rows, *(rows for _, rows in found.arriving)):
             for entity, version in zip(*ids_and_versions(rows), strict=True):
@@ -182,7 +184,7 @@ def test_every_shard_starts_with_what_is_its_own_and_nothing_else(history: list[
 
 
 def test_a_shard_that_never_was_starts_with_nothing() -> None:
-    found = rebuild("a", FleetRecords(records=()), SCHEMA)
+    found = rebuild("a", FleetRecords(records=()), READER)
     assert len(found.rows) == 0 and found.arriving == () and found.done == () and found.position == JOURNAL_START
 
 
@@ -190,9 +192,16 @@ def test_rows_with_other_columns_are_refused_with_both_and_what_to_do() -> None:
     shard = PlainShard(held={1: 1})
     shard.publish(3)
     fleet = FleetRecords(records=(shard.record("a"),))
-    with pytest.raises(UsageError, match=r"cannot recover a: .*'mark'.*start with --fresh") as caught:
-        rebuild("a", fleet, Schema(2))
+    other = RowReader(Schema(2), simulation="rain")
+    words = r"mark uint64 is gone; the fleet has mark uint64, simulation 'rain' has no columns of its own: give the"
+    with pytest.raises(SchemaChanged, match=words) as caught:
+        rebuild("a", fleet, other)
     assert "\n" not in str(caught.value)
+    shard.append(EntryKind.SPAWN, {7: 1}, "", None)
+    shard.held, shard.manifest = {}, ({}, JOURNAL_START, 3)
+    assert not len(rebuild("a", FleetRecords(records=(replace(shard.record("a"), entries=()),)), other).rows)
+    with pytest.raises(SchemaChanged, match=f"schema {SCHEMA.hash:08x}, simulation 'rain'"):
+        rebuild("a", FleetRecords(records=(shard.record("a"),)), other)
 
 
 @pytest.mark.parametrize("damaged", ["a", "b"])
@@ -202,4 +211,4 @@ def test_a_damaged_record_is_named_whoever_recovers(damaged: str) -> None:
     bad = shard.record(damaged)
     bad = ShardRecord(shard=damaged, header=bad.header, chunks=(bad.chunks[0][:-1],), entries=())
     with pytest.raises(UsageError, match=f"cannot recover a: manifest of {damaged}: chunk 0"):
-        rebuild("a", FleetRecords(records=(bad,)), SCHEMA)
+        rebuild("a", FleetRecords(records=(bad,)), READER)

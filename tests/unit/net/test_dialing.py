@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shardfleet_shard.core.frames import Hello
 from shardfleet_shard.core.requests import Done, LinkLease, Outcome, Refused, RefusedReason, Reply
 from shardfleet_shard.net.dialing import LeaseAnswer, LinkRank, backoff_us, may_dial, stays
-from shardfleet_shard.net.handshake import find_misfit, find_objection
+from shardfleet_shard.net.handshake import find_misfit, find_objection, negotiated_version
 from shardfleet_shard.net.leases import HandoffConnectionLeaseCoordinator
 from shardfleet_shard.net.limits import LinkLimits
 
@@ -192,3 +192,19 @@ async def test_a_lease_is_given_up_and_one_of_an_older_epoch_is_not_held() -> No
     await leases.release("arena-1")
     assert store.asked[-1] == LinkLease(shard="arena-0", epoch=4, peer="arena-1", ttl_ms=0)
     assert not leases.holds("arena-1") and leases.due() == []
+
+
+def test_a_link_stands_where_either_side_takes_the_others_rows() -> None:
+    old, new = MINE, replace(THEIRS, schema_hash=8, takes_schemas=(5,))
+    for one, other in ((old, new), (new, old)):
+        assert find_objection(one, other, expected=None, names=None) is None
+    stranger = replace(new, takes_schemas=(6,))
+    for one, other in ((old, stranger), (stranger, old)):
+        assert "the columns differ" in str(find_objection(one, other, expected=None, names=None))
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (2, 1), (2, 3)])
+def test_the_older_protocol_version_is_spoken(mine: int, theirs: int) -> None:
+    one, other = replace(MINE, protocol_version=mine), replace(THEIRS, protocol_version=theirs)
+    assert find_objection(one, other, expected=None, names=None) is None
+    assert negotiated_version(one, other) == negotiated_version(other, one) == min(mine, theirs)

@@ -23,7 +23,7 @@ def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     source = copy / "shardfleet" / "v1" / "handoff.proto"
-    source.write_text(source.read_text().replace("string fleet = 5;", "string fleet = 7;"))
+    source.write_text(source.read_text().replace("string fleet = 5;", "string fleet = 70;"))
     result = subprocess.run(
         [sys.executable, copy / "generate.py", "--check"], capture_output=True, text=True, check=False
     )

@@ -52,7 +52,7 @@ def offers(draw: st.DrawFn) -> Offer:
         switch_tick=switch_tick,
         offer_tick=draw(st.integers(0, switch_tick - 1)),
         count=count,
-        columns=draw(st.binary(min_size=count * SCHEMA.row_size_bytes, max_size=count * SCHEMA.row_size_bytes)),
+        columns=draw(st.binary(min_size=SCHEMA.packed_size_bytes(count), max_size=SCHEMA.packed_size_bytes(count))),
         trace_context=draw(st.text(max_size=50)),
     )
 
@@ -60,7 +60,7 @@ def offers(draw: st.DrawFn) -> Offer:
 @st.composite
 def finals(draw: st.DrawFn) -> Final:
     count = draw(st.integers(1, 20))
-    size = count * SCHEMA.row_size_bytes
+    size = SCHEMA.packed_size_bytes(count)
     return Final(
         transfer=draw(transfers),
         tick=draw(times),
@@ -84,6 +84,7 @@ frames = st.one_of(
         epoch=times,
         generation=generations,
         protocol_version=st.integers(0, 9),
+        takes_schemas=st.lists(st.integers(0, 2**32 - 1), max_size=3).map(tuple),
         fleet=names,
         schema_hash=st.integers(0, 2**32 - 1),
     ),
@@ -134,7 +135,7 @@ def offer_message(**changes: Any) -> bytes:
         ({"count": 0}, "offer of 0 rows"),
         ({"count": MAX_ENTITIES_PER_TRANSFER + 1}, "offer of 4097 rows; 1 to 4096 are allowed"),
         ({"count": 2**32 - 1}, "offer of 4294967295 rows"),
-        ({"count": 3}, f"{2 * SCHEMA.row_size_bytes} bytes are not 3 rows of {SCHEMA.row_size_bytes} bytes"),
+        ({"count": 3}, f"{SCHEMA.packed_size_bytes(2)} bytes are not 3 rows of {SCHEMA.row_size_bytes} bytes"),
         ({"columns": b""}, "0 bytes are not 2 rows"),
         ({"switch_tick": OFFER.switch_tick + 1}, f"switch_tick {OFFER.switch_tick + 1}"),
         ({"offer_tick": OFFER.switch_tick}, "is not below switch_tick"),
@@ -180,7 +181,7 @@ def test_a_frame_over_the_limit_is_not_even_parsed() -> None:
 
 
 def test_the_largest_offer_fits() -> None:
-    columns = bytes(MAX_ENTITIES_PER_TRANSFER * SCHEMA.row_size_bytes)
+    columns = SCHEMA.empty(MAX_ENTITIES_PER_TRANSFER).pack()
     data = PACKETS.to_bytes(replace(OFFER, count=MAX_ENTITIES_PER_TRANSFER, columns=columns))
     assert len(data) <= PACKETS.largest_frame_bytes <= MAX_FRAME_BYTES
     with pytest.raises(ValueError, match="too large"):
@@ -198,3 +199,18 @@ def test_long_reasons_are_cut_when_they_are_sent() -> None:
         PACKETS.to_bytes(Answer(transfer=OFFER.transfer, accepted=False, reason="r" * 9_999, generation="g"))
     )
     assert isinstance(frame, Answer) and frame.reason == "r" * 512
+
+
+def test_rows_of_a_former_schema_come_in_and_never_go_out() -> None:
+    former = Schema(2, np.dtype([("mood", "<u2")]))
+    new = HandoffPacketManager(SCHEMA, GRID, also=(former,))
+    rows = former.rows(id=[5], position=0.0, mood=3)
+    offer = replace(OFFER, count=1, columns=rows.pack())
+    assert new.from_bytes(HandoffPacketManager(former, GRID).to_bytes(offer)) == offer
+    with pytest.raises(FrameError, match="bytes are not 1 rows"):
+        HandoffPacketManager(SCHEMA, GRID).from_bytes(HandoffPacketManager(former, GRID).to_bytes(offer))
+    hello = Hello(
+        shard="a", epoch=1, generation="g", protocol_version=1, fleet="f", schema_hash=3, takes_schemas=(9, 7)
+    )
+    assert new.from_bytes(new.to_bytes(hello)) == hello
+    assert hello.takes(3) and hello.takes(7) and not hello.takes(4)

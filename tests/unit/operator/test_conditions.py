@@ -40,7 +40,7 @@ pods = st.builds(
     uid=st.text(max_size=4),
     version=st.integers(0, 9),
     started_us=st.sampled_from([0, 1_700_000_000_000_000]),
-    exit_code=st.sampled_from([0, 1, 137]),
+    exit_code=st.sampled_from([0, 1, 6, 137]),
     ready=st.booleans(),
     deleting=st.booleans(),
     ended=st.booleans(),
@@ -53,6 +53,7 @@ anything = st.builds(
     Facts,
     problems=st.lists(problems, max_size=3),
     pods=st.lists(pods, max_size=8, unique_by=lambda pod: pod.name),
+    misfits=st.sampled_from([[], [replace(POD, ended=True, exit_code=6, message="SchemaChanged: x is gone")]]),
     wanted=st.integers(0, 5),
     cells=st.integers(0, 5),
     claimed=st.integers(0, 5),
@@ -213,3 +214,14 @@ def test_a_shard_with_the_whole_world_has_a_cell_that_can_be_read_and_repairs_ar
     status = build_status(picture, [], {}, time=TIME)
     assert status["shards"][0]["cell"] == "root"
     assert status["transfers"]["repaired"] == 3
+
+
+def test_a_roll_to_other_columns_is_stopped_and_says_why() -> None:
+    words = "exit code 6: shardfleet: error: SchemaChanged: age uint32 is new: give the simulation an upgrade"
+    misfit = replace(POD, name="arena-2", ordinal=2, ended=True, started_us=5, exit_code=6, message=words)
+    facts = replace(WELL, pods=[POD, misfit], misfits=[misfit], changing="rolling out")
+    found = {one.type: one for one in conditions(facts)}
+    message = "arena-2 cannot join, so no running shard is replaced: age uint32 is new: give the simulation an upgrade"
+    for kind, status in (("Degraded", "True"), ("Progressing", "False")):
+        assert (found[kind].status, found[kind].reason, found[kind].message) == (status, "SchemaChanged", message)
+    assert found["Available"].status == "True"

@@ -10,6 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_operator.cluster.pods import FleetPods, PodFacts, pod_facts
+from shardfleet_operator.platforms.kubernetes import KubernetesPlatform
+from shardfleet_shard.exit_codes import ExitCode
+from shardfleet_shard.system_clock import SystemClock
+
+from .test_objects import OBJECTS
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 ENDED = {
@@ -126,3 +131,31 @@ def test_a_resync_finds_what_no_event_told() -> None:
     assert not pods.resync([pod(RUNNING)])
     assert pods.resync([]) and not pods.pods and not pods.ended
     assert pods.resync([pod(RUNNING)]) and "arena-3" in pods.pods
+
+
+def test_an_end_for_other_columns_stands_while_it_is_tried_again() -> None:
+    ended = replace(pod(ENDED, phase="Failed"), exit_code=ExitCode.SCHEMA)
+    pods = FleetPods()
+    pods.take(ended)
+    assert pods.misfits("abc", ()) == [ended]
+    assert pods.misfits("a newer spec", ()) == []
+    pods.take_gone(ended)
+    pods.take(replace(pod(RUNNING), uid="u2", version=9))
+    assert [one.uid for one in pods.misfits("abc", ())] == ["u1"]
+    assert pods.misfits("abc", {"arena-3"}) == []
+    pods.take(replace(pod(ENDED, phase="Failed"), uid="u2", version=10))
+    assert pods.misfits("abc", ()) == [], "it ended for another reason meanwhile"
+
+
+async def test_an_end_under_another_spec_starts_no_back_off() -> None:
+    async def tell_ended(shard: str, epoch: int) -> None:
+        raise AssertionError(shard)
+
+    pods = FleetPods()
+    platform = KubernetesPlatform(OBJECTS, None, SystemClock(), pods, tell_ended)  # type: ignore[arg-type]
+    pods.take(replace(pod(ENDED, phase="Failed"), revision=OBJECTS.revision))
+    assert [one.restarts for one in platform.observe()] == [2]
+    pods.take(replace(pod(ENDED, phase="Failed"), revision="another", version=8))
+    assert [one.restarts for one in platform.observe()] == [0]
+    pods.take(replace(pod(RUNNING), revision="another", version=9))
+    assert [one.restarts for one in platform.observe()] == [2]

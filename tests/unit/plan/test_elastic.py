@@ -33,6 +33,7 @@ from shardfleet_operator.plan import (
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Member
+from shardfleet_shard.exit_codes import ExitCode
 
 RUNNING, STOPPING, ENDED = ProcessState.RUNNING, ProcessState.STOPPING, ProcessState.ENDED
 NOW = 1_700_000_000_000_000
@@ -358,6 +359,29 @@ def test_a_split_cuts_where_the_entities_are() -> None:
     around = replace(around, positions={"": crowd})
     (change,) = [a for a in plan_elastic(one.desired, observed, around, one.now_us) if isinstance(a, WriteLayout)]
     assert 99 < change.layout.by_path["0"].high[0] < 101
+
+
+def test_a_roll_whose_pods_cannot_join_stops_before_the_first_and_heals() -> None:
+    one = world(2)
+    before, layout = dict(one.pods), one.layout
+    one.revision += 1
+    starts = 0
+    for _ in range(120):
+        observed, around = one.observe()
+        actions = plan_elastic(one.desired, observed, around, one.now_us)
+        assert not [a for a in actions if isinstance(a, StopShard | WriteLayout | ConfirmEnded)]
+        starts += sum(isinstance(a, StartShard | RestartShard) for a in actions)
+        one.epochs = one.now_us  # by which a process tells how long it ran
+        one.perform(actions)
+        one.now_us += STEP_US
+        for name in one.pods.keys() - before.keys():
+            if one.pods[name].state is RUNNING:
+                one.end(name, code=ExitCode.SCHEMA)
+    assert 5 <= starts <= 12, "two minutes of an ever longer back-off"
+    assert one.layout == layout and all(one.pods[name] is pod and pod.living for name, pod in before.items())
+    one.revision -= 1
+    one.settle()
+    assert one.layout == layout and all(one.pods[name] is pod for name, pod in before.items())
 
 
 def test_the_first_layout_is_the_plans() -> None:

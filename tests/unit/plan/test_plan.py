@@ -13,7 +13,6 @@ from shardfleet_operator.plan import (
     Action,
     ConfirmEnded,
     Desired,
-    ExitCode,
     FailFleet,
     Observed,
     Process,
@@ -36,6 +35,7 @@ from shardfleet_operator.plan.plan import HEALTHY_US, LOOK_AGAIN_US, MAX_BACKOFF
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.requests import Member
 from shardfleet_shard.errors import DataFolderError
+from shardfleet_shard.exit_codes import ExitCode
 
 CONFIG = FleetConfig(name="arena", replicas=2)
 DESIRED = Desired(config=CONFIG)
@@ -115,6 +115,11 @@ def test_a_superseded_shard_waits_for_its_successors_lease(epoch: int) -> None:
     assert plan(DESIRED, gone, NOW) == [restart(1, 1, "ended with 3")]
 
 
+def test_a_shard_that_never_joined_says_nothing_of_a_lease() -> None:
+    seen = observed(process(0), process(1, ENDED, exit_code=ExitCode.SCHEMA), members=(member(1, 7),))
+    assert plan(replace(DESIRED, gives_up=False), seen, NOW) == [Wait(until_us=NOW + LOOK_AGAIN_US)]
+
+
 def test_a_shard_that_lives_without_a_process_known_here_is_not_started_twice() -> None:
     assert plan(DESIRED, observed(process(0), members=(member(1, 7),)), NOW) == [Wait(until_us=NOW + LOOK_AGAIN_US)]
 
@@ -143,8 +148,9 @@ def test_a_clock_that_was_set_back_costs_one_backoff_and_not_more() -> None:
     assert plan(DESIRED, seen, NOW) == [Wait(until_us=NOW + MAX_BACKOFF_US)]
 
 
-def test_wrong_use_fails_the_fleet_and_the_rest_is_stopped() -> None:
-    seen = observed(process(0), process(1, ENDED, exit_code=2, epoch=6, detail="unknown simulation 'orbti'"))
+@pytest.mark.parametrize("code", [ExitCode.WRONG_USE, ExitCode.SCHEMA])
+def test_wrong_use_fails_the_fleet_and_the_rest_is_stopped(code: ExitCode) -> None:
+    seen = observed(process(0), process(1, ENDED, exit_code=code, epoch=6, detail="unknown simulation 'orbti'"))
     actions = plan(DESIRED, seen, NOW)
     assert actions == [FailFleet(reason="arena-1 cannot run: unknown simulation 'orbti'"), stop(0)]
     failed = replace(seen, failed="arena-1 cannot run: unknown simulation 'orbti'")

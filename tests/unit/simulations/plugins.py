@@ -224,3 +224,53 @@ class TakesName(Bare):
 
 class BadSchema(Bare):
     parameters_schema: ClassVar = {"type": "nonsense"}
+
+
+class Grown(Linear):
+    """A second version with one column more."""
+
+    dtype = np.dtype([("bounces", "<u4"), ("age", "<f8")])
+    former_dtypes = (Linear.dtype, None)
+
+    def upgrade(self, former, rows):
+        rows["age"][:] = rows.position[:, 0] * 2
+
+
+class GrownByCompany(Grown):
+    def upgrade(self, former, rows):
+        rows["age"][:] = len(rows)
+
+
+class GrownByMemory(Grown):
+    made = 0
+
+    def upgrade(self, former, rows):
+        GrownByMemory.made += 1
+        rows["age"][:] = self.made
+
+
+class GrownByOrder(Grown):
+    def upgrade(self, former, rows):
+        rows["age"][:] = np.arange(len(rows))
+
+
+class GrownBroken(Grown):
+    def upgrade(self, former, rows):
+        rows["age"][:] = former["rage"]
+
+
+class OnlyFormer(Linear):
+    former_dtypes = (None,)
+
+
+class OnlyUpgrade(Linear):
+    def upgrade(self, former, rows):
+        pass
+
+
+class SameAgain(Grown):
+    former_dtypes = (Linear.dtype, Linear.dtype)
+
+
+class FormerObjects(Grown):
+    former_dtypes = (np.dtype([("thing", "O")]),)

@@ -93,3 +93,25 @@ def test_wrong_names_and_parameters_are_the_users_fault():
         check("nothing")
     with pytest.raises(SpecError, match=r"spec\.simulation\.parameters\.radius"):
         check("orbit", {"radius": -1})
+
+
+def test_an_upgrade_that_is_right_is_named_and_passes(install):
+    install(grown="Grown")
+    result = run("grown")
+    assert result.ok, result.lines
+    assert "upgrade from: bounces uint32" in result.lines and "upgrade from: no columns of its own" in result.lines
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        ("GrownByCompany", "alone becomes another row"),
+        ("GrownByMemory", "another instance gives other rows"),
+        ("GrownByOrder", "in another order become other rows"),
+        ("GrownBroken", "from bounces uint32: broken.upgrade: KeyError: 'rage'"),
+    ],
+)
+def test_a_wrong_upgrade_is_found(install, plugin, message):
+    install(broken=plugin)
+    faults = check("broken")
+    assert {fault.rule for fault in faults} == {"upgrade"} and message in faults[0].message

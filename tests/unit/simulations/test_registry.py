@@ -10,6 +10,7 @@ from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.simulation import World
 from shardfleet_shard.errors import SimulationError, SpecError
 from shardfleet_shard.simulations import registry
+from shardfleet_shard.simulations.linear import Linear
 
 WORLD = World((-120.0, -120.0), (120.0, 120.0), 20)
 
@@ -88,6 +89,8 @@ def test_what_a_plugin_leaves_out_has_its_default(install):
         ("Objects", "'thing'"),
         ("TakesName", "must not be called"),
         ("BadSchema", "parameters_schema is no JSON schema"),
+        ("OnlyFormer", "former_dtypes and upgrade belong together"),
+        ("OnlyUpgrade", "former_dtypes and upgrade belong together"),
     ],
 )
 def test_a_plugin_that_is_none_is_the_names_fault(install, plugin, message):
@@ -140,3 +143,13 @@ def test_the_world_of_a_configuration():
     world = registry.world_for(FleetConfig(name="a", simulation="linear", tick_rate=30, base_dir="/data"))
     assert (world.tick_rate, world.base_dir, world.dimensions) == (30, "/data", 2)
     assert [column.name for column in world.schema.columns][4:] == ["bounces"]
+
+
+def test_a_simulation_says_what_it_can_take_over(install):
+    install(grown="Grown", twice="SameAgain", objects="FormerObjects")
+    reader = registry.reader_for("grown", 2)
+    assert reader.takes == tuple(sorted((Schema(2, Linear.dtype).hash, Schema(2).hash)))
+    assert registry.reader_for("linear", 2).takes == ()
+    for name, message in (("twice", "the same columns twice"), ("objects", "former_dtypes: column 'thing'")):
+        with pytest.raises(SpecError, match=message):
+            registry.reader_for(name, 2)

@@ -5,6 +5,7 @@ That it means what the Lua scripts mean is shown in tests/integration/store.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,3 +249,97 @@ def test_every_request_has_a_script_and_a_model() -> None:
     kinds = {kind.__name__ for kind in get_args(Request)}
     assert {kind.__name__ for kind in TABLE} == kinds - {"ReadFleet"}
     assert {kind.__name__ for kind in _HANDLERS} == kinds - {"Join", "Reopen", "Observe"}
+
+
+# --- schemas ----------------------------------------------------------------------------------------------------
+
+OLD, NEW, OTHER = 1, 2, 3
+
+
+def join(schema: int, *takes: int) -> Join:
+    return Join(schema_hash=schema, schema=f"columns of {schema}", takes=takes)
+
+
+def recover(world: World, shard: str, schema: int) -> int:
+    """A new process of ``shard``, living. Returns its epoch."""
+    world.ask(Ended(shard=shard, epoch=0))
+    recovered = world.ask(Recover(shard=shard, ordinal=int(shard[-1]), address="h", unix_us=1, schema_hash=schema))
+    assert isinstance(recovered, Recovered)
+    assert world.ask(Renew(shard=shard, epoch=recovered.epoch, ttl_ms=3000)) == OK
+    return recovered.epoch
+
+
+def publish(world: World, shard: str, epoch: int, schema: int, *, count: int) -> None:
+    header = json.dumps({"count": count, "schema": {"hash": schema}})
+    published = Publish(
+        shard=shard, epoch=epoch, tick=epoch, position="0-0", header=header, chunks=(), read_after="0-0"
+    )
+    assert isinstance(world.ask(published), Entries)
+
+
+def misfit(world: World, request: Join) -> str:
+    joined = world.ask(request)
+    assert isinstance(joined, Joined)
+    return joined.misfit
+
+
+def test_a_shard_of_other_columns_is_refused_while_the_fleet_has_the_old_ones(world: World) -> None:
+    assert misfit(world, join(OLD)) == ""
+    recover(world, A, OLD)
+    recover(world, B, OLD)
+    assert misfit(world, join(NEW)) == "columns of 1"
+    assert world.store.state.schemas == {OLD: "columns of 1"} and world.store.state.schema == OLD
+    assert misfit(world, join(NEW, OLD)) == ""
+    assert world.store.state.schema == NEW
+    assert misfit(world, join(OLD)) == "", "the newer one has neither a living shard nor a row: there is a way back"
+    assert list(world.store.state.schemas) == [OLD] and world.store.state.schema == OLD
+
+
+def test_rows_count_also_where_nobody_lives(world: World) -> None:
+    misfit(world, join(OLD))
+    publish(world, A, recover(world, A, OLD), OLD, count=1)
+    recover(world, B, OLD)
+    world.now_ms += 60_000
+    assert misfit(world, join(NEW)) == "columns of 1"
+    publish(world, A, recover(world, A, OLD), OLD, count=0)
+    world.now_ms += 60_000
+    assert misfit(world, join(NEW)) == ""
+
+
+def test_once_the_new_schema_lives_the_old_one_cannot_join_and_is_forgotten_at_the_end(world: World) -> None:
+    misfit(world, join(OLD))
+    old = recover(world, A, OLD)
+    misfit(world, join(NEW, OLD))
+    recover(world, B, NEW)
+    assert misfit(world, join(OLD)) == "columns of 2"
+    assert misfit(world, join(OTHER, NEW)) == "columns of 1"
+    assert misfit(world, join(NEW, OLD)) == ""
+    assert world.ask(Resign(shard=A, epoch=old)) == OK
+    assert world.store.state.schemas == {NEW: "columns of 2"} and world.store.state.schema == NEW
+
+
+def test_new_rows_are_not_spawned_for_a_shard_of_the_former_schema(world: World) -> None:
+    misfit(world, join(OLD))
+    epochs = {A: recover(world, A, OLD)}
+    misfit(world, join(NEW, OLD))
+    epochs[B] = recover(world, B, NEW)
+    for shard, cell in ((A, "0"), (B, "1")):
+        assert world.ask(Claim(shard=shard, epoch=epochs[shard], layout_version=1, cells=(cell,))) == OK
+
+    def spawn(actor: str, cell: str, entity: int) -> Spawn:
+        group = SpawnGroup(cell=cell, count=1, ids=np.array([entity], "<u8").tobytes(), rows=b"", tick=1)
+        return Spawn(shard=actor, epoch=epochs[actor], groups=(group,))
+
+    assert world.reason(spawn(B, "0", 1)) is RefusedReason.UNCLAIMED
+    assert world.ask(spawn(B, "1", 2)) == world.ask(spawn(A, "1", 3)) == world.ask(spawn(A, "0", 4)) == OK
+
+
+def test_a_shard_of_the_former_schema_is_elected_first(world: World) -> None:
+    misfit(world, join(OLD))
+    old = recover(world, B, OLD)
+    misfit(world, join(NEW, OLD))
+    new = recover(world, A, NEW)
+    assert world.ask(Elect(shard=A, epoch=new, ttl_ms=1000)) == Elected(shard="", epoch=0)
+    assert world.ask(Elect(shard=B, epoch=old, ttl_ms=1000)) == Elected(shard=B, epoch=old)
+    assert world.ask(Resign(shard=B, epoch=old)) == OK
+    assert world.ask(Elect(shard=A, epoch=new, ttl_ms=1000)) == Elected(shard=A, epoch=new)

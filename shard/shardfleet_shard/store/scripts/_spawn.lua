@@ -27,10 +27,16 @@ end
 -- The claimants of the groups' cells, or nil and the cell that has none.
 local function claimants(first)
   local owners = {}
+  local own, newest = call('HGET', prefix .. 'schema_of', shard), call('HGET', prefix .. 'meta', 'schema')
   for i = first + 4, #ARGV, 5 do
     local claim = call('HGET', prefix .. 'claims', ARGV[i])
     local owner, its_epoch = string.match(claim or '', '^(%S+) (%d+)$')
     if not owner or call('HGET', prefix .. 'epoch', owner) ~= its_epoch or not is_living(owner, its_epoch) then
+      return nil, ARGV[i]
+    end
+    -- A shard of a former schema could not read the rows; its cell is to have another one soon.
+    local its_schema = call('HGET', prefix .. 'schema_of', owner)
+    if its_schema ~= own and its_schema ~= newest then
       return nil, ARGV[i]
     end
     owners[#owners + 1] = owner

@@ -12,10 +12,15 @@ if owner and is_living(owner, its_epoch) and call('HGET', prefix .. 'epoch', own
 end
 call('DEL', name)
 local members = call('HGETALL', prefix .. 'members')
+local newest = call('HGET', prefix .. 'meta', 'schema')
 local first, first_ordinal = nil, nil
 for i = 1, #members, 2 do
   local ordinal, member_epoch = string.match(members[i + 1], '^(%d+) (%d+) ')
   ordinal = tonumber(ordinal)
+  -- What a shard of a former schema spawns, everybody can read.
+  if (call('HGET', prefix .. 'schema_of', members[i]) or newest) == newest then
+    ordinal = ordinal + 2 ^ 32
+  end
   if is_living(members[i], member_epoch) then
     if not first or ordinal < first_ordinal or (ordinal == first_ordinal and members[i] < first) then
       first, first_ordinal = members[i], ordinal

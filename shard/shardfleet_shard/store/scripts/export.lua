@@ -1,6 +1,6 @@
 -- include _base
 -- All that outlives the shards' processes, at one moment: key without prefix, and its DUMP, for each key. Leases, claims,
--- members, the election and links belong to processes, and stay behind.
+-- members with their schemas, the election and links belong to processes, and stay behind.
 local found = {}
 local function take(name)
   local data = call('DUMP', prefix .. name)
@@ -9,7 +9,7 @@ local function take(name)
   end
 end
 
-for _, name in ipairs({'meta', 'layout', 'epoch', 'ids', 'gone', 'counters', 'active'}) do
+for _, name in ipairs({'meta', 'layout', 'epoch', 'schemas', 'ids', 'gone', 'counters', 'active'}) do
   take(name)
 end
 local epochs = call('HGETALL', prefix .. 'epoch')

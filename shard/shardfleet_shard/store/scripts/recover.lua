@@ -1,7 +1,7 @@
 -- include _base
 -- include _generation
 -- include _transfer
--- [5] ordinal, [6] address, [7] the caller's Unix microseconds.
+-- [5] ordinal, [6] address, [7] the caller's Unix microseconds, [8] its schema.
 local former = call('HGET', prefix .. 'epoch', shard) or '0'
 local new = integer(math.max(tonumber(former) + 1, tonumber(ARGV[7])))
 local left = lease_left_ms(shard)
@@ -31,6 +31,7 @@ for _, id in ipairs(call('ZRANGE', prefix .. 'active', 0, -1)) do
 end
 
 call('HSET', prefix .. 'members', shard, ARGV[5] .. ' ' .. new .. ' ' .. ARGV[6])
+call('HSET', prefix .. 'schema_of', shard, ARGV[8])
 -- Its epoch is refused as an old one from here on.
 call('HDEL', prefix .. 'meta', 'resigned:' .. shard)
 return {new, left, accepted_incoming}

@@ -2,6 +2,7 @@
 -- include _actor
 -- include _transfer
 -- include _journal
+-- include _schemas
 -- Again, after an answer that was lost: whatever came since, this epoch has ended and must not go on.
 if call('HGET', prefix .. 'meta', 'resigned:' .. shard) == epoch then
   return 'ok'
@@ -31,5 +32,12 @@ for i = 1, #claims, 2 do
 end
 call('DEL', prefix .. 'lease:' .. shard)
 call('HDEL', prefix .. 'members', shard)
+call('HDEL', prefix .. 'schema_of', shard)
+if call('HLEN', prefix .. 'schemas') > 1 then
+  local left = schemas_in_use()
+  if #left == 1 then
+    call('HSET', prefix .. 'meta', 'schema', left[1])
+  end
+end
 call('HSET', prefix .. 'meta', 'resigned:' .. shard, epoch)
 return 'ok'

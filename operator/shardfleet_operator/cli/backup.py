@@ -28,7 +28,7 @@ def backup(
     fleet: FleetName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a fleet's whole world into one file, as of one moment, with a checksum.
+    """Write a fleet's whole world into one file.
 
     The fleet may run meanwhile; Redis serves nobody else while its keys are gathered. A data folder whose fleet does
     not run is read as well.

@@ -28,12 +28,18 @@ def trace_lines(plan: Plan, failure: Failure) -> list[str]:
     transfers = _transfers_of(entity, notes)
     transfers.update(word.rstrip(",") for word in failure.message.split() if word.count("/") == 2)
     ticks = _Ticks(entity)
-    lines = []
+    lines, last, times = [], "", 1
     for now_us, what in notes:
         if what[0] == "tick":
             lines += ticks.take(now_us, what)
         elif (line := _line(what, entity, transfers)) is not None:
-            lines += [*ticks.flush(), f"{now_us / 1000:9.1f} ms  {line}"]
+            between = ticks.flush()
+            if line == last and not between:
+                times += 1
+                lines[-1] = f"{lines[-1].removesuffix(f' ({times - 1} times on end)')} ({times} times on end)"
+                continue
+            lines += [*between, f"{now_us / 1000:9.1f} ms  {line}"]
+            last, times = line, 1
     lines += ticks.flush()
     left_out = len(lines) - MAX_LINES
     return lines if left_out <= 0 else [f"({left_out} earlier lines)", *lines[left_out:]]

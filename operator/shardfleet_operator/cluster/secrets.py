@@ -38,6 +38,8 @@ class FleetCertificates:
         self._authorities: list[Pair] = []
         self._known: dict[str, Data] = {}
         self._checked_us = 0
+        self._forgotten = 0
+        """How often something was: an answer that was asked for before says nothing of what is there after."""
         self._asker: Pair | None = None
         self._making_authorities = asyncio.Lock()
 
@@ -63,8 +65,12 @@ class FleetCertificates:
         now_us = self._clock.now_unix_us()
         if now_us - self._checked_us < CHECK_US:
             return
-        await give([partial(self.ensure, objects, shard)] for shard in sorted(shards))
-        self._checked_us = now_us
+        self._checked_us = now_us  # before it is done: what is deleted meanwhile must be looked at again
+        try:
+            await give([partial(self.ensure, objects, shard)] for shard in sorted(shards))
+        except BaseException:
+            self._checked_us = 0
+            raise
 
     def asker(self, *, now_us: int) -> TlsFiles | None:
         """With what the operator asks shards: a certificate in no shard's name. None before the authorities are known.
@@ -79,12 +85,14 @@ class FleetCertificates:
 
     def forget(self, name: str) -> None:
         """A Secret of this fleet was deleted. The authorities are still known here, so they stay."""
-        if self._known.pop(name, None) is not None:
-            self._checked_us = 0
+        self._known.pop(name, None)
+        self._forgotten += 1
+        self._checked_us = 0
 
     def recheck(self) -> None:
         """Secrets may have been deleted unseen. The authorities are still known here, so they stay."""
         self._known.clear()
+        self._forgotten += 1
         self._checked_us = 0
 
     async def _ensure_authorities(self, objects: FleetObjects, now_us: int) -> None:
@@ -102,15 +110,21 @@ class FleetCertificates:
         await self._store(objects, name, {"ca.crt": bundle(self._authorities), "ca.key": keys})
 
     async def _stored(self, namespace: str, name: str) -> Data:
-        if name not in self._known:
-            found = await self._api.get(SECRETS, namespace, name)
-            self._known[name] = _decoded((found or {}).get("data") or {})
-        return self._known[name]
+        if name in self._known:
+            return self._known[name]
+        forgotten = self._forgotten
+        found = await self._api.get(SECRETS, namespace, name)
+        data = _decoded((found or {}).get("data") or {})
+        if self._forgotten == forgotten:
+            self._known[name] = data
+        return data
 
     async def _store(self, objects: FleetObjects, name: str, wanted: Data) -> None:
         if self._known.get(name) != wanted:
+            forgotten = self._forgotten
             await self._api.apply(objects.secret(name, wanted))
-            self._known[name] = wanted
+            if self._forgotten == forgotten:
+                self._known[name] = wanted
 
 
 def _decoded(data: Mapping[str, str]) -> Data:

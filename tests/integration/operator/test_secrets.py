@@ -49,3 +49,25 @@ async def test_an_operator_that_is_replaced_reads_each_secret_once_and_writes_no
     await certificates.renew(objects(), SHARDS)
     await certificates.renew(objects(), SHARDS)
     assert cluster.calls == {("get", "Secret"): len(SHARDS) + 1}
+
+
+async def test_secrets_deleted_while_others_are_made_are_made_as_well() -> None:
+    """Each deletion's event comes at another moment of the renewal that the first one began."""
+    for moment in range(1, 12):
+        cluster = SlowCluster()
+        certificates = FleetCertificates(cluster, SystemClock())
+        await certificates.renew(objects(), SHARDS[:3])
+        wanted = set(cluster.of_kind(SECRETS))
+
+        def delete(shard: str, cluster: SlowCluster = cluster, certificates: FleetCertificates = certificates) -> None:
+            cluster.remove(cluster.objects["Secret", "play", f"{shard}-tls"])
+            certificates.forget(f"{shard}-tls")
+
+        delete(SHARDS[0])
+        renewal = asyncio.create_task(certificates.renew(objects(), SHARDS[:3]))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        delete(SHARDS[1])
+        await renewal
+        await certificates.renew(objects(), SHARDS[:3])
+        assert set(cluster.of_kind(SECRETS)) == wanted, f"deleted at moment {moment}"

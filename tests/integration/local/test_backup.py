@@ -25,7 +25,7 @@ def test_a_running_world_is_copied_and_goes_on_elsewhere(tmp_path: Path) -> None
         assert over.returncode == 2 and "its fleet runs already" in over.stderr
     finally:
         running.terminate()
-        running.wait(60)
+        running.communicate(timeout=60)
 
     there = place.run("restore", "ward.backup", "--data", "data")
     assert there.returncode == 2 and "--replace gives it up" in there.stderr

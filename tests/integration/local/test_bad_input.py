@@ -125,7 +125,7 @@ def test_a_refused_redis_costs_neither_the_old_world_nor_its_report(fresh: Place
     with redis_server(tcp=True) as server:  # one that serves takes the old world's place
         fresh.up("--fresh", "--redis", server.limited_url)
         assert not (fresh.folder / "data" / "redis" / "appendonlydir").exists()
-        assert json.loads((fresh.folder / "data" / "shardfleet.json").read_text())["redis"] == server.limited_url
+        assert json.loads((fresh.folder / "data" / "shardfleet.json").read_text())["redis"] == server.url  # no password
         assert fresh.up("--redis", server.limited_url).returncode in (0, 1)
 
 

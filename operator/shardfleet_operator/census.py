@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.ledger import ShardEvidence, holdings
 from shardfleet_shard.core.manifest import FROZEN, PASSING, AuthorityManifest
-from shardfleet_shard.core.requests import ShardRecord
 
 CONFIRM_AFTER_US = 1_500_000
 """Two censuses that are to agree lie at least this far apart."""

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
 from shardfleet_shard.core.columns import Columns, packed_schema_hash
+from shardfleet_shard.core.journal_requests import GAINS, EntryKind, ShardRecord
 from shardfleet_shard.core.ledger import NOBODY, Ledger, evidence_of, fold_records, holdings
 from shardfleet_shard.core.ledger import entry_rows as rows_of
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.requests import GAINS, EntryKind, ShardRecord
 
 MAX_REPAIRS = 64
 """In one census: each looks through the whole fleet's manifests in Redis. What is left comes with the next."""

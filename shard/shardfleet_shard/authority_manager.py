@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from .core.clock import Clock
 from .core.frames import PROTOCOL_VERSION, Answer, Final, Frame, Hello, Nudge, Offer
-from .core.requests import LinkLease, Publish, ReadEntries, ReadFleet, Renew, Reply, Request, Tail
+from .core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
+from .core.requests import LinkLease, Renew, Reply, Request
 from .core.trace_events import TraceEvent, TraceTick
+from .life import RuntimeState
 from .net.links import HandoffConnectionManager
-from .runtime import RuntimeState, ServerAuthorityRuntime
+from .runtime import ServerAuthorityRuntime
 from .store.redis_store import RedisStore
 from .trace import TraceWriter
 

@@ -8,8 +8,6 @@ the deterministic simulation (tests/simulation).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -30,59 +28,16 @@ from .core.manifest import PASSING
 from .core.membership import Membership
 from .core.overdue import OverdueTransfers
 from .core.planner import BorderHandoffPlanner
-from .core.repair_requests import Overdue, ReadOverdue
-from .core.requests import (
-    Accept,
-    Adopted,
-    Arrive,
-    Begin,
-    Cancel,
-    Claim,
-    Despawn,
-    Done,
-    Elect,
-    Elected,
-    Entries,
-    FleetRecords,
-    Observe,
-    Observed,
-    Publish,
-    ReadEntries,
-    ReadFleet,
-    Recover,
-    Recovered,
-    Refused,
-    RefusedReason,
-    Reject,
-    Released,
-    Renew,
-    Reply,
-    Request,
-    Resign,
-    Seed,
-    Tail,
-)
+from .core.requests import Elect, Recovered, Reply, Request
 from .core.simulation import Simulation
 from .core.stream import EntityStream
 from .core.ticks import TickGrid
 from .errors import SimulationError
 from .exit_codes import ExitCode
 from .farewell import Farewell
+from .life import OVER, SERVING, Life, PluginFailure, RuntimeState
+from .replies import ReplyDesk
 from .telemetry import TelemetryPublisher
-
-SIMULATION_RETRIES = 10
-SIMULATION_RETRY_US = 1_000_000
-
-
-class RuntimeState(StrEnum):
-    STARTING = "starting"
-    RECOVERING = "recovering"
-    ACTIVE = "active"
-    SETTLING = "settling"
-    """No new transfers; open ones finish; then the last manifest and RESIGN."""
-    RESIGNED = "resigned"
-    ENDED = "ended"
-    """The process must end; ``exit_code`` says how."""
 
 
 class Peers(Protocol):
@@ -92,14 +47,6 @@ class Peers(Protocol):
         """Peers with a link, room in its queue and a clock within the limit, which take rows of this shard's schema
         -> the link's epoch."""
         ...
-
-
-@dataclass(slots=True)
-class _Failure:
-    """A plugin that raises: how often in a row, and when to try again."""
-
-    count: int = 0
-    next_try_us: int = 0
 
 
 class ServerAuthorityRuntime:
@@ -155,13 +102,9 @@ class ServerAuthorityRuntime:
         self.despawns = Despawns(self.context)
         self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
         self.telemetry = TelemetryPublisher(self.context)
-        self.state = RuntimeState.STARTING
-        self.exit_code: int = ExitCode.RESIGNED
-        self.exit_reason = ""
         self.unreachable: tuple[str, ...] = ()
-        self._failure = _Failure()
-        self._redis_silent = False
-        """The last thing heard of Redis is that it does not answer."""
+        self.life = Life(self.context)
+        self.failure = PluginFailure(self.context, self.life, self.membership, self.mailbox)
         self.farewell = Farewell(
             self.context,
             self.membership,
@@ -171,8 +114,35 @@ class ServerAuthorityRuntime:
             self.despawns,
             self.telemetry,
         )
+        self.replies = ReplyDesk(
+            context=self.context,
+            life=self.life,
+            membership=self.membership,
+            election=self.election,
+            stream=self.stream,
+            mailbox=self.mailbox,
+            journal_reader=self.journal_reader,
+            overdue=self.overdue,
+            despawns=self.despawns,
+            comeback=self.comeback,
+            telemetry=self.telemetry,
+            farewell=self.farewell,
+            nudge_all=self._nudge_all,
+        )
 
     # --- what the driver does with it ---------------------------------------------------------------------------
+
+    @property
+    def state(self) -> RuntimeState:
+        return self.life.state
+
+    @property
+    def exit_code(self) -> int:
+        return self.life.exit_code
+
+    @property
+    def exit_reason(self) -> str:
+        return self.life.exit_reason
 
     def take_effects(self) -> Effects:
         """What is owed to the outside since the last call; see ``Effects`` for the order to keep."""
@@ -203,7 +173,7 @@ class ServerAuthorityRuntime:
 
     def poll(self) -> None:
         """Between ticks: deadlines and repeats of transfers."""
-        if self.state in (RuntimeState.ACTIVE, RuntimeState.SETTLING):
+        if self.state in SERVING:
             self.mailbox.poll(self.context.clock.now_unix_us())
 
     # --- the tick, in the seed's order --------------------------------------------------------------------------
@@ -214,7 +184,7 @@ class ServerAuthorityRuntime:
         started_us = clock.now_unix_us()
         self.context.current_tick = tick
         self._housekeep(started_us, clock.boottime_us())
-        if self.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING) or self.farewell.resting_tick >= 0:
+        if self.state not in SERVING or self.farewell.resting_tick >= 0:
             return
         stats = self.context.stats
         if not self.membership.lease.held(clock.boottime_us()):
@@ -231,16 +201,16 @@ class ServerAuthorityRuntime:
             if self.state is RuntimeState.SETTLING:
                 self.farewell.rest(tick)
             self._publish_telemetry(tick)
-            self._simulation_works()
+            self.failure.works()
         except SimulationError as error:
-            self._simulation_failed(error)
+            self.failure.failed(error)
             if not self.exit_reason:
                 self._publish_telemetry(tick)  # rows as they were; otherwise nobody would hear of the error
         stats.ticks += 1
         stats.tick_us.add(clock.now_unix_us() - started_us)
 
     def _said_state(self) -> str:
-        if self._failure.count:
+        if self.failure.count:
             return "simulation-error"
         return "draining" if self.farewell.draining else str(self.state)
 
@@ -258,7 +228,7 @@ class ServerAuthorityRuntime:
         """3. One step on the back buffer; without the lease at its end the tick never happened."""
         context, tracker = self.context, self.context.tracker
         now_us = context.clock.now_unix_us()
-        if self._failure.count and now_us < self._failure.next_try_us:
+        if self.failure.waits(now_us):
             raise SimulationError(context.stats.last_error)
         moving = tracker.moving()
         rows = tracker.back_buffer()
@@ -284,9 +254,9 @@ class ServerAuthorityRuntime:
 
     def _plan_outgoing(self, tick: int) -> None:
         """4. Border crossings become transfers."""
-        if self.state is not RuntimeState.ACTIVE or not self.membership.layout.cells or self._failure.count:
+        if self.state is not RuntimeState.ACTIVE or not self.membership.layout.cells or self.failure.count:
             return
-        if self._redis_silent:
+        if self.replies.redis_silent:
             return  # a transfer that begins now would freeze its rows until Redis is back
         plan = self.planner.plan(
             self.context.tracker, self.membership.layout, self.membership.claims, self.peers.reachable(), tick=tick
@@ -317,7 +287,7 @@ class ServerAuthorityRuntime:
 
     def _housekeep(self, now_us: int, boottime_us: int) -> None:
         """Whatever runs on an interval and binds to no tick."""
-        if self.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
+        if self.state in OVER:
             return
         context, membership = self.context, self.membership
         membership.poll(now_us, boottime_us)
@@ -339,16 +309,16 @@ class ServerAuthorityRuntime:
         self.overdue.poll(now_us)
         self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
-            self.farewell.advance(failing=bool(self._failure.count))
+            self.farewell.advance(failing=bool(self.failure.count))
 
     def _enter_or_leave_settling(self) -> None:
         """A fleet that settles rests with its rows; a shard without a cell ends once it has none."""
         farewell = self.farewell
         if self.state is RuntimeState.ACTIVE and (farewell.asked or farewell.drained):
-            self.state = RuntimeState.SETTLING
+            self.life.state = RuntimeState.SETTLING
             farewell.begin()
         elif self.state is RuntimeState.SETTLING and not farewell.asked and len(self.context.tracker):
-            self.state = RuntimeState.ACTIVE
+            self.life.state = RuntimeState.ACTIVE
             farewell.take_back()
 
     def _advance_stream(self, now_us: int) -> None:
@@ -357,49 +327,23 @@ class ServerAuthorityRuntime:
         try:
             self.stream.advance(self.membership.layout, now_us)
         except SimulationError as error:
-            self._simulation_failed(error)
+            self.failure.failed(error)
 
     def _recover(self, now_us: int, boottime_us: int) -> None:
         try:
             if not self.comeback.advance(now_us, boottime_us):
                 return
         except SimulationError as error:
-            self._end(ExitCode.SIMULATION, f"while catching up: {error}")
+            self.life.end(ExitCode.SIMULATION, f"while catching up: {error}")
             return
-        self.state = RuntimeState.ACTIVE
+        self.life.state = RuntimeState.ACTIVE
         self.context.stats.state = str(self.state)
-
-    def _simulation_failed(self, error: SimulationError) -> None:
-        """The old buffer stays, the claims are given up, and it is tried again each second."""
-        context, failure = self.context, self._failure
-        now_us = context.clock.now_unix_us()
-        if failure.count and now_us < failure.next_try_us:
-            return
-        self.mailbox.tick_thrown_away()
-        failure.count += 1
-        failure.next_try_us = now_us + SIMULATION_RETRY_US
-        context.stats.simulation_errors += 1
-        context.stats.last_error = str(error)
-        context.stats.state = "simulation-error"
-        self.membership.giving_up = True
-        if failure.count > SIMULATION_RETRIES:
-            self._end(ExitCode.SIMULATION, str(error))
-
-    def _simulation_works(self) -> None:
-        if self._failure.count:
-            self._failure.count = 0
-            self.membership.giving_up = self.state is RuntimeState.SETTLING
-
-    def _end(self, code: ExitCode, reason: str) -> None:
-        self.state = RuntimeState.ENDED
-        self.exit_code, self.exit_reason = code, reason
-        self.context.stats.state = "ended"
 
     # --- what comes from outside --------------------------------------------------------------------------------
 
     def receive_frame(self, peer: str, frame: Frame) -> None:
         """A frame of ``peer``'s present epoch, as it arrives, also between ticks."""
-        if self.state not in (RuntimeState.ACTIVE, RuntimeState.SETTLING):
+        if self.state not in SERVING:
             return
         match frame:
             case Offer():
@@ -413,83 +357,9 @@ class ServerAuthorityRuntime:
 
     def receive_reply(self, request: Request, reply: Reply | None) -> None:
         """Redis' answer to ``request``; None: it may or may not have been executed."""
-        if self.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
-            return
-        self._redis_silent = reply is None
-        now_us, boottime_us = self.context.clock.now_unix_us(), self.context.clock.boottime_us()
-        if isinstance(reply, Refused) and self._fatal(request, reply):
-            return
-        membership = self.membership
-        match request, reply:
-            case ((Begin() | Accept() | Reject() | Cancel() | Adopted() | Released()), (Done() | None)):
-                self.mailbox.handle_reply(request, reply)
-            case Publish(), _:
-                self.telemetry.answered(isinstance(reply, Entries))
-                if isinstance(reply, Entries):
-                    self.journal_reader.handle_published(reply, now_us)
-            case Tail(), (Entries() | None):
-                self.journal_reader.handle_tail(reply)
-            case ReadEntries(), (Entries() | None):
-                self._fetched(reply)
-            case Renew(), (Done() | Refused() | None):
-                membership.handle_renewed(reply, boottime_us)
-            case Observe(), (Observed() | None):
-                self._observed(reply, now_us)
-            case Claim(), (Done() | Refused() | None):
-                membership.handle_claimed(request, reply, now_us)
-            case Recover(), (Recovered() | None):
-                if membership.handle_recovered(reply, now_us):
-                    self.state = RuntimeState.RECOVERING
-                    self._housekeep(now_us, boottime_us)
-            case ReadFleet(), (FleetRecords() | None):
-                self.comeback.handle_fleet(reply, now_us)
-            case Elect(), (Elected() | None):
-                self.election.answered(reply, now_us)
-            case ((Seed() | Arrive()), (Done() | Refused() | None)):
-                if self.stream.handle_reply(request, reply, now_us):
-                    self._nudge_all()
-                if self.stream.stale:
-                    membership.look_soon(now_us)
-            case ReadOverdue(), (Overdue() | None):
-                self.overdue.handle_reply(reply, now_us)
-            case Despawn(), (Done() | None):
-                self.despawns.handle_reply(request, reply)
-            case Resign(), _:
-                self._resigned(reply)
-
-    def _fetched(self, reply: Entries | None) -> None:
-        try:
-            self.journal_reader.handle_fetched(reply)
-        except SimulationError as error:
-            self._end(ExitCode.SIMULATION, f"while taking up rows of former columns: {error}")
-
-    def _fatal(self, request: Request, reply: Refused) -> bool:
-        """A successor exists, or Redis is another: nothing that this process still does may count."""
-        if reply.reason is RefusedReason.EPOCH:
-            self._end(ExitCode.SUPERSEDED, f"a newer epoch of {self.context.shard} exists ({reply.detail})")
-        elif reply.reason is RefusedReason.GENERATION:
-            self._end(ExitCode.GENERATION, "Redis restarted or was replaced: its generation is another")
-        else:
-            return False
-        return True
-
-    def _observed(self, reply: Observed | None, now_us: int) -> None:
-        holder = self.membership.members.get(self.election.holder)
-        self.membership.handle_observed(reply, now_us)
-        if reply is None:
-            return
-        self.stream.observed(seeded=reply.seeded, arrivals_through=reply.arrivals_through)
-        now = self.membership.members.get(self.election.holder)
-        if (holder is not None and holder.living) and (now is None or not now.living):
-            self.election.look_soon(now_us)
-        if self.state is not RuntimeState.RECOVERING:  # the former process' lease may still stand
-            self.membership.claim(now_us)
-
-    def _resigned(self, reply: Reply | None) -> None:
-        if self.farewell.handle_resigned(reply):
-            self.state = RuntimeState.RESIGNED
-            self.exit_code = ExitCode.RESIGNED
-            self.context.stats.state = "resigned"
+        self.replies.take(request, reply)
+        if isinstance(reply, Recovered) and self.state is RuntimeState.RECOVERING:
+            self._housekeep(self.context.clock.now_unix_us(), self.context.clock.boottime_us())
 
     def _nudge_all(self) -> None:
         self.journal_reader.read_soon()

@@ -11,7 +11,8 @@ import numpy as np
 from .authority_manager import ServerAuthorityManager
 from .core.columns import U64, Columns
 from .core.frames import Nudge
-from .core.requests import Done, Refused, RefusedReason, Spawn
+from .core.requests import Done, Refused, RefusedReason
+from .core.spawn_requests import Spawn
 from .core.stream import LEAD_TICKS, check_rows, group_by_cell
 from .errors import SimulationError, StoreUnavailable, UsageError
 from .net.api import SECTIONS, RowsView

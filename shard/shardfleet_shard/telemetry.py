@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 
 from .core.context import Context
+from .core.journal_requests import Publish
 from .core.manifest import AuthorityManifest
-from .core.requests import Publish
 
 PUBLISH_COST_FACTOR = 4
 """Whole cost of a publish as a multiple of packing it here: sending it, Redis' copies and its log file come on top."""

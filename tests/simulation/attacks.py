@@ -11,10 +11,11 @@ import numpy as np
 from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.frames import Frame
 from shardfleet_shard.core.layout import Layout
-from shardfleet_shard.core.requests import Ended, Renew, Reply, Request, Spawn, SpawnGroup
+from shardfleet_shard.core.requests import Ended, Renew, Reply, Request
 from shardfleet_shard.core.simulation import World
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.exit_codes import ExitCode
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.life import RuntimeState
 
 from .cluster import REQUEST_TIMEOUT_US, START_US, Cluster, Faults, Process, VirtualClock
 from .wanderers import Wanderers

@@ -24,7 +24,8 @@ from shardfleet_shard.core.schemas import schema_to_text
 from shardfleet_shard.core.simulation import World
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.exit_codes import ExitCode
-from shardfleet_shard.runtime import RuntimeState, ServerAuthorityRuntime
+from shardfleet_shard.life import RuntimeState
+from shardfleet_shard.runtime import ServerAuthorityRuntime
 from shardfleet_shard.store.memory import MemoryStore
 
 from .ledger import Ledger

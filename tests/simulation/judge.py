@@ -10,23 +10,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from shardfleet_shard.core.requests import (
-    Adopted,
-    Arrive,
-    Begin,
-    Cancel,
-    Despawn,
-    Done,
-    Outcome,
-    Released,
-    Reply,
-    Request,
-    Seed,
-    Spawn,
-)
+from shardfleet_shard.core.requests import Adopted, Begin, Cancel, Done, Outcome, Released, Reply, Request
+from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn
 from shardfleet_shard.core.trace_events import TraceEvent, TraceTick
 from shardfleet_shard.core.transfer import TransferId
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.life import RuntimeState
 
 if TYPE_CHECKING:
     from .fleet import Fleet

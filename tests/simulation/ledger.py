@@ -11,7 +11,7 @@ import numpy as np
 from shardfleet_shard.core.context import CATCH_UP_LIMIT_US
 from shardfleet_shard.core.requests import Adopted, Cancel, Done, Outcome, Released, Reply, Request
 from shardfleet_shard.core.trace_events import TraceEvent, TraceTick
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.life import RuntimeState
 
 if TYPE_CHECKING:
     from .cluster import Cluster, Process

@@ -13,7 +13,8 @@ from shardfleet_shard.core.clock import PeerClock
 from shardfleet_shard.core.context import Effects
 from shardfleet_shard.core.frames import Frame
 from shardfleet_shard.core.requests import Reply, Request
-from shardfleet_shard.runtime import RuntimeState, ServerAuthorityRuntime
+from shardfleet_shard.life import RuntimeState
+from shardfleet_shard.runtime import ServerAuthorityRuntime
 
 from .clocks import ProcessClock
 from .wanderers import FragileWanderers

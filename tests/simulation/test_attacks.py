@@ -12,19 +12,8 @@ import pytest
 from shardfleet_shard.authority_manager import RequestLane
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.frames import Answer, Final, Frame, Offer
-from shardfleet_shard.core.requests import (
-    Despawn,
-    Done,
-    Join,
-    Observe,
-    Recover,
-    Refused,
-    RefusedReason,
-    Reject,
-    Renew,
-    Spawn,
-    SpawnGroup,
-)
+from shardfleet_shard.core.requests import Done, Join, Observe, Recover, Refused, RefusedReason, Reject, Renew
+from shardfleet_shard.core.spawn_requests import Despawn, Spawn, SpawnGroup
 from shardfleet_shard.errors import StoreError, StoreUnavailable
 from shardfleet_shard.service import ShardService
 from shardfleet_shard.store.memory import MemoryStore

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from shardfleet_shard.core.layout import Layout
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.life import RuntimeState
 
 from .cluster import START_US, Cluster, Faults
 from .test_faults import NETWORK

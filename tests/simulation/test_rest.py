@@ -10,7 +10,7 @@ import pytest
 from shardfleet_operator.checker import check_directory
 from shardfleet_shard.core.requests import Ended
 from shardfleet_shard.core.ticks import WorldTime
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.life import RuntimeState
 
 from .cluster import START_US, Cluster, Process
 from .test_trace import Tracing

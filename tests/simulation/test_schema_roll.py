@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from shardfleet_shard.core.requests import Done, EntryKind, Spawn, SpawnGroup
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.core.journal_requests import EntryKind
+from shardfleet_shard.core.requests import Done
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
+from shardfleet_shard.life import RuntimeState
 
 from .cluster import START_US, Cluster, Faults
 from .test_faults import NETWORK

@@ -15,6 +15,7 @@ from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.context import Context
 from shardfleet_shard.core.incoming import IncomingTransfers
 from shardfleet_shard.core.journal import JournalFollower, key_of
+from shardfleet_shard.core.journal_requests import EntryKind, FleetRecords, Publish
 from shardfleet_shard.core.lease import Lease
 from shardfleet_shard.core.membership import Membership
 from shardfleet_shard.core.outgoing import OutgoingTransfers
@@ -24,10 +25,7 @@ from shardfleet_shard.core.requests import (
     Begin,
     Cancel,
     Done,
-    EntryKind,
-    FleetRecords,
     Outcome,
-    Publish,
     Recover,
     Refused,
     RefusedReason,

@@ -10,7 +10,8 @@ import numpy as np
 from shardfleet_operator.watchdog import Finding, ManifestSummary, Watchdog
 from shardfleet_operator.watchdog.audit import AUDIT_INTERVAL_US
 from shardfleet_operator.watchdog.repairs import AnyRepair
-from shardfleet_shard.core.requests import Done, Outcome, ReadFleet, ShardRecord
+from shardfleet_shard.core.journal_requests import ReadFleet, ShardRecord
+from shardfleet_shard.core.requests import Done, Outcome
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreError, StoreUnavailable
 

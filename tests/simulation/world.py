@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from shardfleet_shard.core.layout import INFINITY, Cell
-from shardfleet_shard.core.requests import Spawn, SpawnGroup
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 
 if TYPE_CHECKING:
     from .fleet import Fleet

@@ -12,19 +12,11 @@ from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns, Schema, packed_schema_hash
+from shardfleet_shard.core.journal_requests import GAINS, FleetRecords, JournalEntry, ReadFleet, ShardRecord
 from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold
 from shardfleet_shard.core.ledger import evidence_of as evidence_of_record
 from shardfleet_shard.core.manifest import STATE_NAMES, AuthorityManifest, schema_from_header
-from shardfleet_shard.core.requests import (
-    GAINS,
-    FleetRecords,
-    JournalEntry,
-    Member,
-    Observe,
-    Observed,
-    ReadFleet,
-    ShardRecord,
-)
+from shardfleet_shard.core.requests import Member, Observe, Observed
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.errors import ShardfleetError, StoreUnavailable, UsageError
 from shardfleet_shard.store.redis_store import RedisStore

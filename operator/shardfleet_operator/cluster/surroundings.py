@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from shardfleet_shard.core.columns import F64
+from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.ledger import ShardEvidence, holdings
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.requests import Observed, ShardRecord
+from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.core.stats import ShardStats
 
 from ..local.world import World

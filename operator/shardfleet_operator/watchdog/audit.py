@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.repair_requests import Repair
-from shardfleet_shard.core.requests import Outcome, ShardRecord
+from shardfleet_shard.core.requests import Outcome
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreError
 

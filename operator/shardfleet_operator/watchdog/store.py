@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from shardfleet_shard.core.columns import U64
-from shardfleet_shard.core.requests import Done, FleetRecords, Outcome, ReadFleet, Refused, ShardRecord
+from shardfleet_shard.core.journal_requests import FleetRecords, ReadFleet, ShardRecord
+from shardfleet_shard.core.requests import Done, Outcome, Refused
 from shardfleet_shard.errors import StoreUnavailable
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import ActiveTransfer, HandoffTransferManifest

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from .columns import Columns
 from .context import CATCH_UP_LIMIT_US, Context
+from .journal_requests import EntryKind, FleetRecords, ReadFleet
 from .ledger import entry_rows
 from .mailbox import TransferMailbox
 from .membership import Membership
 from .outgoing import RETRY_US
 from .recovery import RecoveredRows, rebuild
-from .requests import EntryKind, FleetRecords, ReadFleet
 from .stream import EntityStream
 from .transfer import TransferId
 

@@ -16,7 +16,8 @@ from .clock import Clock
 from .columns import U32, U64, Columns, Schema
 from .frames import Frame
 from .journal import JournalFollower
-from .requests import GAINS, JournalEntry, Request
+from .journal_requests import GAINS, JournalEntry
+from .requests import Request
 from .row_reader import RowReader
 from .simulation import Simulation
 from .stats import ShardStats

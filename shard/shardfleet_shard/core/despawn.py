@@ -9,7 +9,8 @@ from .columns import U32, U64
 from .context import Context
 from .manifest import AUTHORITATIVE
 from .outgoing import RETRY_US
-from .requests import Despawn, Done
+from .requests import Done
+from .spawn_requests import Despawn
 
 
 @dataclass(slots=True, eq=False)

@@ -10,8 +10,9 @@ from ..errors import SchemaChanged, SimulationError
 from .columns import U64, Columns, first_duplicate
 from .context import CATCH_UP_LIMIT_US, Context
 from .frames import Answer, Final, Offer
+from .journal_requests import EntryKind, JournalEntry
 from .outgoing import NOT_SCHEDULED, RETRY_US, OutgoingTransfers
-from .requests import Accept, Adopted, Done, EntryKind, JournalEntry, Outcome, Reject
+from .requests import Accept, Adopted, Done, Outcome, Reject
 from .transfer import Incoming, IncomingAction, IncomingInput, IncomingState, TransferId
 
 NOT_YET_RETRY_US = 5_000

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .journal_requests import EntryKind, JournalEntry
 from .manifest import JOURNAL_START
-from .requests import EntryKind, JournalEntry
 from .transfer import TransferId
 
 Key = tuple[EntryKind, TransferId] | str

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from .context import Context
+from .journal_requests import GAINS, Entries, EntryKind, JournalEntry, ReadEntries, Tail
 from .mailbox import TransferMailbox
-from .requests import GAINS, Entries, EntryKind, JournalEntry, ReadEntries, Tail
 from .stream import EntityStream
 
 TAIL_INTERVAL_US = 200_000

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .columns import U32, U64, Mask
+from .journal_requests import GAINS, EntryKind, JournalEntry, ShardRecord
 from .manifest import AuthorityManifest
-from .requests import GAINS, EntryKind, JournalEntry, ShardRecord
 
 NOBODY = -1
 """Owner index of an id that nobody owns, or that the ledger does not know."""

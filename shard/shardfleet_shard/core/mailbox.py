@@ -9,9 +9,10 @@ from .context import Context
 from .frames import Answer, Final, Offer
 from .handoff_delay import HandoffDelay
 from .incoming import IncomingTransfers
+from .journal_requests import JournalEntry
 from .outgoing import OutgoingTransfers
 from .planner import PlannedTransfer
-from .requests import Accept, Adopted, Begin, Cancel, Done, JournalEntry, Reject, Released
+from .requests import Accept, Adopted, Begin, Cancel, Done, Reject, Released
 from .transfer import TransferId
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from .context import Context
 from .frames import Answer, Final, Offer
 from .handoff_delay import HandoffDelay
+from .journal_requests import EntryKind
 from .planner import PlannedTransfer
-from .requests import Begin, Cancel, Done, EntryKind, Outcome, Released
+from .requests import Begin, Cancel, Done, Outcome, Released
 from .transfer import OUTGOING, Outgoing, OutgoingAction, OutgoingInput, OutgoingState, TransferId
 
 RETRY_US = 100_000

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from .context import Context
 from .journal_reader import JournalReader
+from .journal_requests import EntryKind
 from .mailbox import TransferMailbox
 from .repair_requests import Overdue, OverdueTransfer, ReadOverdue
-from .requests import Adopted, Cancel, EntryKind, Released
+from .requests import Adopted, Cancel, Released
 from .transfer import IncomingState, OutgoingState, TransferId
 
 REREAD_INTERVAL_US = 500_000

@@ -13,9 +13,9 @@ import numpy as np
 from ..errors import UsageError
 from .columns import Columns
 from .journal import Key, key_of
+from .journal_requests import GAINS, FleetRecords, JournalEntry, ShardRecord
 from .ledger import fold_records
 from .manifest import JOURNAL_START, AuthorityManifest
-from .requests import GAINS, FleetRecords, JournalEntry, ShardRecord
 from .row_reader import RowReader
 
 

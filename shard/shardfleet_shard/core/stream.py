@@ -9,9 +9,11 @@ from ..errors import SimulationError, UsageError
 from .columns import Columns, first_duplicate
 from .context import CATCH_UP_LIMIT_US, Context
 from .election import OwnershipElection
+from .journal_requests import EntryKind, JournalEntry
 from .layout import Layout
 from .outgoing import RETRY_US
-from .requests import Arrive, Done, EntryKind, JournalEntry, Refused, RefusedReason, Seed, SpawnGroup
+from .requests import Done, Refused, RefusedReason
+from .spawn_requests import Arrive, Seed, SpawnGroup
 
 LEAD_TICKS = 4
 """Arrivals are spawned this far ahead, so that their shard has read its journal before their first tick."""

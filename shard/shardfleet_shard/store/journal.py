@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.requests import EntryKind, JournalEntry
+from ..core.journal_requests import EntryKind, JournalEntry
 from ..core.transfer import TransferId
 
 LIMIT = 512

@@ -12,30 +12,23 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.census_requests import RemoveCopy, RestoreEntity
+from ..core.journal_requests import GAINS, Entries, FleetRecords, Publish, ReadEntries, ReadFleet, ShardRecord, Tail
 from ..core.repair_requests import ReadOverdue, Repair
 from ..core.requests import (
-    GAINS,
     Accept,
     Adopted,
-    Arrive,
     Begin,
     Cancel,
     Claim,
-    Despawn,
     Elect,
     Elected,
     Ended,
-    Entries,
-    FleetRecords,
     Join,
     Joined,
     LinkLease,
     Member,
     Observe,
     Observed,
-    Publish,
-    ReadEntries,
-    ReadFleet,
     Recover,
     Recovered,
     RefusedReason,
@@ -46,11 +39,8 @@ from ..core.requests import (
     Reply,
     Request,
     Resign,
-    Seed,
-    ShardRecord,
-    Spawn,
-    Tail,
 )
+from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn
 from . import memory_census, memory_repair, memory_spawn, memory_transfers
 from .keys import link_pair
 from .memory_state import OK, Journal, State, refused

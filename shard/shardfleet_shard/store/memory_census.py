@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.census_requests import RemoveCopy, RestoreEntity
-from ..core.requests import GAINS, Done, EntryKind, JournalEntry, Outcome, RefusedReason, Reply
+from ..core.journal_requests import GAINS, EntryKind, JournalEntry
+from ..core.requests import Done, Outcome, RefusedReason, Reply
 from .memory_state import OK, Journal, State, refused
 
 

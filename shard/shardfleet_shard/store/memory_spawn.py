@@ -7,18 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core.requests import (
-    Arrive,
-    Despawn,
-    EntryKind,
-    JournalEntry,
-    Refused,
-    RefusedReason,
-    Reply,
-    Seed,
-    Spawn,
-    SpawnGroup,
-)
+from ..core.journal_requests import EntryKind, JournalEntry
+from ..core.requests import Refused, RefusedReason, Reply
+from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
 from .memory_state import OK, State, refused
 
 

@@ -7,7 +7,8 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from ..core.requests import Begin, Done, Entries, JournalEntry, Outcome, Publish, Refused, RefusedReason
+from ..core.journal_requests import Entries, JournalEntry, Publish
+from ..core.requests import Begin, Done, Outcome, Refused, RefusedReason
 from ..core.transfer import TransferId
 from .journal import LIMIT, entry_order
 from .keys import FORMAT

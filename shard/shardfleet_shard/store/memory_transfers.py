@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.requests import (
-    Accept,
-    Adopted,
-    Begin,
-    Cancel,
-    Done,
-    EntryKind,
-    JournalEntry,
-    Outcome,
-    RefusedReason,
-    Reject,
-    Released,
-    Reply,
-)
+from ..core.journal_requests import EntryKind, JournalEntry
+from ..core.requests import Accept, Adopted, Begin, Cancel, Done, Outcome, RefusedReason, Reject, Released, Reply
 from ..core.transfer import TransferId
 from .memory_state import Record, State, refused
 

@@ -10,7 +10,8 @@ from typing import Any
 from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from ..core.columns import Schema
-from ..core.requests import FleetRecords, Join, Joined, ReadFleet, Reply, Request, ShardRecord
+from ..core.journal_requests import FleetRecords, ReadFleet, ShardRecord
+from ..core.requests import Join, Joined, Reply, Request
 from ..core.schemas import schema_changed, schema_from_text, schema_to_text
 from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
 from .connections import UNANSWERED, Answer, Connections

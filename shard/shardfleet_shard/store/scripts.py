@@ -15,20 +15,18 @@ from importlib import resources
 from typing import Any
 
 from ..core.census_requests import RemoveCopy, RestoreEntity
+from ..core.journal_requests import Entries, Publish, ReadEntries, Tail
 from ..core.repair_requests import Overdue, OverdueTransfer, ReadOverdue, Repair
 from ..core.requests import (
     Accept,
     Adopted,
-    Arrive,
     Begin,
     Cancel,
     Claim,
-    Despawn,
     Done,
     Elect,
     Elected,
     Ended,
-    Entries,
     Join,
     Joined,
     LinkLease,
@@ -36,8 +34,6 @@ from ..core.requests import (
     Observe,
     Observed,
     Outcome,
-    Publish,
-    ReadEntries,
     Recover,
     Recovered,
     Refused,
@@ -49,11 +45,8 @@ from ..core.requests import (
     Reply,
     Request,
     Resign,
-    Seed,
-    Spawn,
-    SpawnGroup,
-    Tail,
 )
+from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
 from ..core.transfer import TransferId
 from .journal import entries_from_flat
 from .keys import FORMAT, link_pair

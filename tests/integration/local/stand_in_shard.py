@@ -16,6 +16,7 @@ import sys
 import numpy as np
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.columns import Schema
+from shardfleet_shard.core.journal_requests import Publish
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.requests import (
@@ -23,7 +24,6 @@ from shardfleet_shard.core.requests import (
     Done,
     Observe,
     Observed,
-    Publish,
     Recover,
     Recovered,
     Refused,

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from shardfleet_operator.local.world import layout_of
 from shardfleet_shard.core.columns import Columns, Schema
+from shardfleet_shard.core.journal_requests import Publish
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
-from shardfleet_shard.core.requests import Claim, Done, Observe, Observed, Publish, Recover, Recovered, Renew, Resign
+from shardfleet_shard.core.requests import Claim, Done, Observe, Observed, Recover, Recovered, Renew, Resign
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
 

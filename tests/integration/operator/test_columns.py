@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from shardfleet_operator.checker import check_directory
 from shardfleet_operator.kube import PODS, SHARD_FLEETS
+from shardfleet_shard.core.journal_requests import FleetRecords, ReadFleet, ShardRecord
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.requests import FleetRecords, ReadFleet, ShardRecord
 from shardfleet_shard.store.redis_store import RedisStore
 
 from ..plugin_versions import VERSIONS, install

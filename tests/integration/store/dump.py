@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shardfleet_shard.core.requests import JournalEntry
+from shardfleet_shard.core.journal_requests import JournalEntry
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.store.journal import entry_from_values
 from shardfleet_shard.store.living import from_bitmaps

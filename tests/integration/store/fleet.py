@@ -6,22 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from shardfleet_shard.core.requests import (
-    Accept,
-    Begin,
-    Claim,
-    Done,
-    Entries,
-    Publish,
-    Recover,
-    Recovered,
-    Renew,
-    Reply,
-    Request,
-    Spawn,
-    SpawnGroup,
-    Tail,
-)
+from shardfleet_shard.core.journal_requests import Entries, Publish, Tail
+from shardfleet_shard.core.requests import Accept, Begin, Claim, Done, Recover, Recovered, Renew, Reply, Request
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.store.redis_store import RedisStore
 

@@ -9,23 +9,19 @@ from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
+from shardfleet_shard.core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from shardfleet_shard.core.repair_requests import ReadOverdue, Repair
 from shardfleet_shard.core.requests import (
     Accept,
     Adopted,
-    Arrive,
     Begin,
     Cancel,
     Claim,
-    Despawn,
     Elect,
     Ended,
     Join,
     LinkLease,
     Observe,
-    Publish,
-    ReadEntries,
-    ReadFleet,
     Recover,
     Reject,
     Released,
@@ -33,11 +29,8 @@ from shardfleet_shard.core.requests import (
     Reopen,
     Request,
     Resign,
-    Seed,
-    Spawn,
-    SpawnGroup,
-    Tail,
 )
+from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 
 SHARDS = ("arena-0", "arena-1", "arena-2")

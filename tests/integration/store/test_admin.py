@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
-from shardfleet_shard.core.requests import Adopted, Elect, Elected, Observe, Observed, Seed
+from shardfleet_shard.core.requests import Adopted, Elect, Elected, Observe, Observed
+from shardfleet_shard.core.spawn_requests import Seed
 from shardfleet_shard.errors import StoreError
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest

@@ -6,17 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from shardfleet_shard.core.requests import (
-    Despawn,
-    Elect,
-    Elected,
-    Entries,
-    FleetRecords,
-    ReadFleet,
-    Refused,
-    Seed,
-    SpawnGroup,
-)
+from shardfleet_shard.core.journal_requests import Entries, FleetRecords, ReadFleet
+from shardfleet_shard.core.requests import Elect, Elected, Refused
+from shardfleet_shard.core.spawn_requests import Despawn, Seed, SpawnGroup
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.redis_store import RedisStore
 

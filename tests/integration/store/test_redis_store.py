@@ -6,17 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from shardfleet_shard.core.requests import (
-    Cancel,
-    Join,
-    Joined,
-    Observe,
-    Refused,
-    RefusedReason,
-    Renew,
-    Reopen,
-    Request,
-)
+from shardfleet_shard.core.requests import Cancel, Join, Joined, Observe, Refused, RefusedReason, Renew, Reopen, Request
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
 from shardfleet_shard.store.connections import UNANSWERED

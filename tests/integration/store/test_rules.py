@@ -6,23 +6,17 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from shardfleet_shard.core.journal_requests import Entries, EntryKind, FleetRecords, ReadEntries, ReadFleet
 from shardfleet_shard.core.requests import (
     Adopted,
-    Arrive,
     Cancel,
     Claim,
-    Despawn,
     Elect,
     Elected,
     Ended,
-    Entries,
-    EntryKind,
-    FleetRecords,
     LinkLease,
     Observe,
     Observed,
-    ReadEntries,
-    ReadFleet,
     Recover,
     Recovered,
     Refused,
@@ -31,8 +25,8 @@ from shardfleet_shard.core.requests import (
     Released,
     Renew,
     Resign,
-    Seed,
 )
+from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest

@@ -8,21 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from shardfleet_shard.core.journal_requests import Entries, FleetRecords, ReadFleet
 from shardfleet_shard.core.requests import (
-    Arrive,
     Done,
     Elected,
-    Entries,
-    FleetRecords,
     Joined,
     Observed,
-    ReadFleet,
     Recovered,
     Refused,
     RefusedReason,
     Reply,
     Request,
 )
+from shardfleet_shard.core.spawn_requests import Arrive
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.store.scripts import TABLE

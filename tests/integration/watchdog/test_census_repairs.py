@@ -9,7 +9,8 @@ import pytest
 from shardfleet_operator.census import Census
 from shardfleet_operator.watchdog import RepairingStore, Watchdog
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
-from shardfleet_shard.core.requests import Done, EntryKind, JournalEntry, Outcome, Refused, RefusedReason
+from shardfleet_shard.core.journal_requests import EntryKind, JournalEntry
+from shardfleet_shard.core.requests import Done, Outcome, Refused, RefusedReason
 from shardfleet_shard.store.admin import FleetAdmin
 
 from tests.integration.servers import RedisServer, redis_server

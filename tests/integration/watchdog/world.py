@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns, Schema
+from shardfleet_shard.core.journal_requests import Entries, Publish
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
 from shardfleet_shard.core.manifest import AUTHORITATIVE, JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.requests import (
@@ -18,16 +19,13 @@ from shardfleet_shard.core.requests import (
     Cancel,
     Claim,
     Done,
-    Entries,
     Outcome,
-    Publish,
     Recover,
     Recovered,
     Released,
     Renew,
-    Spawn,
-    SpawnGroup,
 )
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.redis_store import RedisStore

@@ -11,9 +11,9 @@ import numpy as np
 import redis
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.histogram import Histogram
+from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.ledger import ShardEvidence, holdings
 from shardfleet_shard.core.manifest import FROZEN, AuthorityManifest
-from shardfleet_shard.core.requests import ShardRecord
 from shardfleet_shard.core.stats import ShardStats
 from shardfleet_shard.store.journal import entries_from_flat
 from shardfleet_shard.store.keys import fleet_prefix

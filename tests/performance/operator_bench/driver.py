@@ -18,7 +18,8 @@ from shardfleet_operator.cluster.pods import PodFacts, pod_facts
 from shardfleet_operator.local.world import layout_of
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.layout import Layout
-from shardfleet_shard.core.requests import Elect, Elected, Observe, Observed, Recover, Request, Seed
+from shardfleet_shard.core.requests import Elect, Elected, Observe, Observed, Recover, Request
+from shardfleet_shard.core.spawn_requests import Seed
 from shardfleet_shard.errors import StoreError
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock

@@ -12,16 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns, Schema
+from shardfleet_shard.core.journal_requests import Entries, EntryKind, JournalEntry, Publish, ReadEntries, ShardRecord
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.requests import (
     Claim,
     Done,
-    Entries,
-    EntryKind,
-    JournalEntry,
-    Publish,
-    ReadEntries,
     Recover,
     Recovered,
     Refused,
@@ -30,9 +26,8 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
     Resign,
-    ShardRecord,
-    SpawnGroup,
 )
+from shardfleet_shard.core.spawn_requests import SpawnGroup
 from shardfleet_shard.core.stats import ShardStats
 from shardfleet_shard.core.ticks import TickGrid
 

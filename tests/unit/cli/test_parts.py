@@ -12,7 +12,7 @@ from shardfleet_operator.cli.output import age, table
 from shardfleet_operator.cli.population import LOWEST_RANDOM_ID, new_entity
 from shardfleet_operator.cli.watching import rows_of
 from shardfleet_shard.core.columns import Schema
-from shardfleet_shard.core.requests import EntryKind
+from shardfleet_shard.core.journal_requests import EntryKind
 from shardfleet_shard.errors import UsageError
 from shardfleet_shard.net.api import RowsView
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_shard.core.journal import JournalFollower, key_of
-from shardfleet_shard.core.requests import EntryKind, JournalEntry
+from shardfleet_shard.core.journal_requests import EntryKind, JournalEntry
 from shardfleet_shard.core.transfer import TransferId
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfleet_shard.core import ledger
 from shardfleet_shard.core.columns import Schema
+from shardfleet_shard.core.journal_requests import GAINS, EntryKind, JournalEntry, ShardRecord
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.requests import GAINS, EntryKind, JournalEntry, ShardRecord
 
 SCHEMA = Schema(2, np.dtype([("mass", "<f4")]))
 SHARDS = ("a", "b", "c")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfleet_shard.core.columns import Columns, Schema
 from shardfleet_shard.core.journal import key_of
+from shardfleet_shard.core.journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
 from shardfleet_shard.core.ledger import entry_rows
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.recovery import rebuild
-from shardfleet_shard.core.requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
 from shardfleet_shard.core.row_reader import RowReader
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import SchemaChanged, UsageError

@@ -14,8 +14,8 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.authority import EntityAuthorityTracker
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.context import Context
+from shardfleet_shard.core.journal_requests import EntryKind, JournalEntry, Publish
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.requests import EntryKind, JournalEntry, Publish
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.telemetry import (
     IDLE_INTERVAL_US,

@@ -16,7 +16,7 @@ from shardfleet_shard.core.frames import Offer
 from shardfleet_shard.core.histogram import Histogram
 from shardfleet_shard.core.manifest import STATE_NAMES
 from shardfleet_shard.core.ticks import WorldTime
-from shardfleet_shard.runtime import RuntimeState
+from shardfleet_shard.life import RuntimeState
 
 from . import words
 from .world import HELD, Process, World

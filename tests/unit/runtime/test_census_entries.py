@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from shardfleet_shard.core.requests import EntryKind, JournalEntry
+from shardfleet_shard.core.journal_requests import EntryKind, JournalEntry
 
 from .interpreter import Interpreter
 

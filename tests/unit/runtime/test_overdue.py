@@ -6,7 +6,8 @@ import copy
 from dataclasses import replace
 
 import pytest
-from shardfleet_shard.core.requests import Begin, EntryKind, JournalEntry
+from shardfleet_shard.core.journal_requests import EntryKind, JournalEntry
+from shardfleet_shard.core.requests import Begin
 from shardfleet_shard.store.memory_state import Record
 
 from .interpreter import Interpreter

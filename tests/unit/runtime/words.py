@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from shardfleet_shard.core.frames import Answer, Final, Frame, Offer
+from shardfleet_shard.core.journal_requests import Entries, Publish
 from shardfleet_shard.core.requests import (
     Accept,
     Adopted,
-    Arrive,
     Begin,
     Cancel,
-    Despawn,
     Done,
-    Entries,
-    Publish,
     Recover,
     Recovered,
     Refused,
@@ -25,6 +22,7 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
 )
+from shardfleet_shard.core.spawn_requests import Arrive, Despawn
 from shardfleet_shard.core.trace_events import TraceEvent
 from shardfleet_shard.core.transfer import TransferId
 

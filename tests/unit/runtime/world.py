@@ -14,28 +14,16 @@ import numpy as np
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.columns import Columns, Schema
 from shardfleet_shard.core.frames import Frame, Nudge
+from shardfleet_shard.core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
 from shardfleet_shard.core.repair_requests import ReadOverdue
-from shardfleet_shard.core.requests import (
-    Claim,
-    Elect,
-    Ended,
-    Join,
-    Observe,
-    Publish,
-    ReadEntries,
-    ReadFleet,
-    Renew,
-    Reply,
-    Request,
-    Spawn,
-    SpawnGroup,
-    Tail,
-)
+from shardfleet_shard.core.requests import Claim, Elect, Ended, Join, Observe, Renew, Reply, Request
 from shardfleet_shard.core.simulation import World as PluginWorld
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.core.trace_events import TraceTick
-from shardfleet_shard.runtime import RuntimeState, ServerAuthorityRuntime
+from shardfleet_shard.life import RuntimeState
+from shardfleet_shard.runtime import ServerAuthorityRuntime
 from shardfleet_shard.store.memory import MemoryStore
 
 from . import words

@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shardfleet_shard.core.requests import (
-    Accept,
-    Done,
-    EntryKind,
-    Outcome,
-    Publish,
-    Refused,
-    RefusedReason,
-    Spawn,
-    SpawnGroup,
-)
+from shardfleet_shard.core.journal_requests import EntryKind, Publish
+from shardfleet_shard.core.requests import Accept, Done, Outcome, Refused, RefusedReason
+from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreRefused
 from shardfleet_shard.store.journal import entries_from_flat, entry_from_values, entry_order

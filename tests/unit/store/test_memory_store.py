@@ -11,25 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shardfleet_shard.core.journal_requests import Entries, Publish
 from shardfleet_shard.core.requests import (
     Adopted,
-    Arrive,
     Begin,
     Cancel,
     Claim,
-    Despawn,
     Done,
     Elect,
     Elected,
     Ended,
-    Entries,
     Join,
     Joined,
     LinkLease,
     Observe,
     Observed,
     Outcome,
-    Publish,
     Recover,
     Recovered,
     Refused,
@@ -39,9 +36,8 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
     Resign,
-    Spawn,
-    SpawnGroup,
 )
+from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.memory_state import Decided

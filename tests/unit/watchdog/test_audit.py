@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from shardfleet_operator.watchdog import Finding, FindingBook, ManifestSummary, Verdict, VerdictKind, Watchdog, judge
 from shardfleet_operator.watchdog.repairs import AnyRepair
-from shardfleet_shard.core.requests import Outcome, ShardRecord
+from shardfleet_shard.core.journal_requests import ShardRecord
+from shardfleet_shard.core.requests import Outcome
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreUnavailable
 

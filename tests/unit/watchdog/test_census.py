@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfleet_operator.census import SLOW_READINGS_TO_AGREE, Census, CensusHistory, census
 from shardfleet_shard.core.columns import Schema
+from shardfleet_shard.core.journal_requests import GAINS, EntryKind, JournalEntry, ShardRecord
 from shardfleet_shard.core.manifest import AUTHORITATIVE, FROZEN, PASSING, AuthorityManifest
-from shardfleet_shard.core.requests import GAINS, EntryKind, JournalEntry, ShardRecord
 
 SCHEMA = Schema(2)
 SECOND = 1_000_000

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from shardfleet_operator.census_repairs import MAX_REPAIRS, census_repairs
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
-from shardfleet_shard.core.requests import EntryKind
+from shardfleet_shard.core.journal_requests import EntryKind
 
 from .test_census import SCHEMA, entry, shard
 

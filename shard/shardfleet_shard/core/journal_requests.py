@@ -1,0 +1,105 @@
+"""What a shard asks of its manifest and journal, and what these consist of. Part of core/requests.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .transfer import TransferId
+
+
+class EntryKind(StrEnum):
+    IN = "in"
+    OUT = "out"
+    SPAWN = "spawn"
+    DESPAWN = "despawn"
+    RESTORE = "restore"
+    """A row that the ledger gives to this shard, and that it did not have: by a census."""
+
+
+GAINS = (EntryKind.IN, EntryKind.SPAWN, EntryKind.RESTORE)
+"""The kinds with rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """One entry of a shard's journal (a Redis stream).
+
+    ``rows`` is b"" in an answer of ``Publish`` and ``Tail``, which leave it out, and whole in ``ReadShard`` and
+    ``ReadEntries``. ``ids`` and ``versions`` are set for ``out`` and ``despawn`` (versions: the new owner's, or
+    for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN, RESTORE: first grid tick to be
+    simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``). An OUT without a
+    ``transfer`` takes a copy away, at ``versions`` and below.
+    """
+
+    id: str
+    kind: EntryKind
+    transfer: TransferId | None = None
+    peer: str = ""
+    count: int = 0
+    tick: int = 0
+    offer_tick: int = 0
+    ids: bytes = b""
+    versions: bytes = b""
+    rows: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Replaces the shard's manifest, trims its journal through ``position``, and reads on.
+
+    Refused(OLDER) where (epoch, tick) is not above the stored pair. Answer: ``Entries`` after ``read_after``.
+    Large manifests are staged chunk by chunk and closed by the one script; the request is one value all the same.
+    """
+
+    shard: str
+    epoch: int
+    tick: int
+    position: str
+    header: str
+    chunks: tuple[bytes, ...]
+    read_after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The journal's entries after ``read_after``, without rows, at most 512. Answer: ``Entries``."""
+
+    shard: str
+    epoch: int
+    read_after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadEntries:
+    """The named entries of the own journal, rows included. Answer: ``Entries``."""
+
+    shard: str
+    epoch: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    entries: tuple[JournalEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFleet:
+    """Reads every shard's manifest and journal, rows included (not of one moment). Answer: ``FleetRecords``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """``header`` '' where the shard never published."""
+
+    shard: str
+    header: str
+    chunks: tuple[bytes, ...]
+    entries: tuple[JournalEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRecords:
+    records: tuple[ShardRecord, ...]
+    """Sorted by shard."""

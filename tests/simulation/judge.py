@@ -161,6 +161,10 @@ class Judge:
                 self.cleared_us = after_us
         return fleet.now_us if self.owned_again_us >= 0 and self.cleared_us >= 0 else None
 
+    def start_again(self) -> None:
+        """A fault after all had converged: the bounds count from it."""
+        self.owned_again_us = self.cleared_us = -1
+
     def _missing(self) -> str:
         """What is not as it should be: shards that do not work, cells without a shard, entities at a standstill."""
         fleet, now_us = self.fleet, self.fleet.now_us

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from shardfleet_shard.exit_codes import ExitCode
@@ -16,7 +17,7 @@ RETRY_US = 100_000
 
 
 class Platform:
-    """Every shard that has a cell gets a process again; one that resigned without a cell is not started any more."""
+    """Every shard that has a cell, or may still own something, gets a process again, as ``plan_elastic`` has it."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -86,9 +87,15 @@ class Platform:
 
     def _restart(self, process: Process) -> None:
         resigned = process.runtime.exit_code == ExitCode.RESIGNED
-        if resigned and process.shard not in self.fleet.layout.shards:
+        if resigned and process.shard not in self.fleet.layout.shards and not self._may_own(process.shard):
             return  # drained; a layout that gives it a cell again starts it
         self._start_in_place_of(process, process.shard)
+
+    def _may_own(self, shard: str) -> bool:
+        """By its manifest's header and its journal: one that was told to settle rests with its rows."""
+        state = self.fleet.redis.store.state
+        manifest = state.manifests.get(shard)
+        return bool(state.journal(shard).entries or (manifest and json.loads(manifest.header)["count"]))
 
     def replace(self, shard: str, *, cut_off: bool) -> None:
         """A successor starts while the old process lives on, unseen; ``cut_off``: without network."""

@@ -7,6 +7,7 @@ import pytest
 from . import campaign
 from .__main__ import main
 from .campaign import STRIKING, Totals
+from .faults import Fault
 from .plan import FIRST_FAULT_US, Plan, make_plan
 from .runs import Failure, run_plan
 from .shrink import shrink
@@ -90,3 +91,20 @@ def test_a_campaign_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Capt
     assert "| runs | 4 |" in (tmp_path / "f.md").read_text()
     assert main(["run", "--from", "9", "--state", str(state)]) == 2
     assert "begins at seed 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("amount", range(0, 7, 2))
+def test_a_fault_that_strikes_after_all_had_converged_has_its_own_bound(amount: int) -> None:
+    crash = Fault(kind="crash", at_us=2_999_000, amount=amount)
+    result = run_plan(Plan(seed=3, entities=1, faults=(crash,)))
+    assert result.failure is None
+    assert result.kinds["crash"] == 1
+
+
+def test_a_drained_shard_that_is_told_to_settle_before_it_has_handed_over_is_started_again() -> None:
+    faults = tuple(
+        Fault(kind=kind, number=number, at_us=2_000_000 + 30_000 * number, shard=1)
+        for number, kind in enumerate(["drained", "settled"])
+    )
+    result = run_plan(Plan(seed=3, shards=3, faults=faults))
+    assert result.failure is None

@@ -65,11 +65,14 @@ class Reconciler:
         self._watchdog = watchdog
         self._spec_generation = -1
         self._applied: dict[tuple[str, str], dict[str, Any]] = {}
+        self._all_applied: FleetObjects | None = None
+        """Those of which all are; nothing need be compared as long as they are the same."""
         self._resynced_us = clock.now_unix_us()
 
     def forget(self, kind: str, name: str) -> None:
         """Somebody deleted an object of the fleet: it is to be applied again."""
         self._applied.pop((kind, name), None)
+        self._all_applied = None
 
     def lost_touch(self) -> None:
         """The API server was away: of what was deleted meanwhile no event tells, so all is looked at once more."""
@@ -101,9 +104,9 @@ class Reconciler:
             trace_claim=spec.trace_claim,
         )
         platform = self._platform_for(objects)
-        await self._apply(objects)
+        await self._apply(platform.objects)
         await self.resync()
-        await platform.certificates.renew(objects, here.pods.pods)
+        await platform.certificates.renew(platform.objects, here.pods.pods)
         world = await self._redis.open(url, spec.config)
         here.observed = observed = await world.observe()
         platform.learn(observed.members)
@@ -148,7 +151,8 @@ class Reconciler:
     def _platform_for(self, objects: FleetObjects) -> KubernetesPlatform:
         if self.platform is None:
             self.platform = KubernetesPlatform(objects, self._api, self._clock, self._situation.pods, self._tell_ended)
-        self.platform.objects = objects
+        if self.platform.objects != objects:  # what was made from equal ones is made already
+            self.platform.objects = objects
         return self.platform
 
     async def _tell_ended(self, shard: str, epoch: int) -> None:
@@ -157,11 +161,14 @@ class Reconciler:
 
     async def _apply(self, objects: FleetObjects) -> None:
         """What differs from what was applied last; everything after a restart, which changes nothing there."""
+        if objects is self._all_applied:
+            return
         for body in objects.fleet_objects():
             key = (body["kind"], body["metadata"]["name"])
             if self._applied.get(key) != body:
                 await self._api.apply(body)
                 self._applied[key] = body
+        self._all_applied = objects
 
     async def resync(self, *, every_us: int = RESYNC_US) -> None:
         """Looks at all pods, unless it did a moment ago: of some, no event may have told. Raises ``ApiError``."""
@@ -172,6 +179,7 @@ class Reconciler:
         found = await self._api.list(PODS, here.namespace, labels=names.selector(here.name))
         here.pods.resync(facts for body in found if (facts := pod_facts(body)) is not None)
         self._applied.clear()
+        self._all_applied = None
 
     # --- pods --------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ MAX_AWAY_S = 5.0
 BUSY_PATIENCE_US = 20_000_000
 """An API server that asks to be tried again is no trouble of the fleet's unless it goes on for so long."""
 DELETING_RESYNC_US = 10_000_000
-"""A pod that went unseen would hold a fleet's end up; nobody waits for a fleet that lives as for one that is to go."""
+"""A pod that went unseen would hold a fleet's end up: once none was heard of for so long, all are looked at."""
 MIN_PAUSE_S = 0.05
 
 
@@ -71,6 +71,7 @@ class FleetWorker:
         self._changed.set()
         self._retry_s = 0.0
         self._busy_since_us = 0
+        self._heard_us = clock.now_unix_us()
         say = EventRecorder(api, clock, namespace=here.namespace, fleet=here.name, uid=here.uid)
         self._redis = RedisLink(api, clock, settings.redis_url)
         self._watchdog = WatchdogTask(clock, say, self.wake)
@@ -93,6 +94,7 @@ class FleetWorker:
 
     def take_pod(self, body: Mapping[str, Any], *, gone: bool) -> None:
         facts, pods = pod_facts(body), self._situation.pods
+        self._heard_us = self._clock.now_unix_us()
         if facts is not None and (pods.take_gone(facts) if gone else pods.take(facts)):
             self.wake()
 
@@ -200,7 +202,8 @@ class FleetWorker:
         await self._watchdog.stop()
         with contextlib.suppress(SpecError):
             self._reconciler.read_spec()
-        await self._reconciler.resync(every_us=DELETING_RESYNC_US)
+        if self._clock.now_unix_us() - self._heard_us >= DELETING_RESYNC_US:
+            await self._reconciler.resync(every_us=DELETING_RESYNC_US)
         here = self._situation
         self.done = await self._deletion.step(here.body, here.spec, here.pods)
         here.observed = None

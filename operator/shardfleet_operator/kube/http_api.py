@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from .kinds import Kind, kind_of
 TIMEOUT_S = 30.0
 """An API server that needs longer is as good as away; what was asked is asked again."""
 CONNECTIONS = 32
+"""More calls than these wait for their turn; a time-out counts from the moment at which one is sent."""
 
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -44,6 +46,7 @@ class HttpKubeApi:
         self._connect = connect
         self._session: aiohttp.ClientSession | None = None
         self._server = ""
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self.calls: dict[tuple[str, str], int] = {}
 
     # --- KubeApi -----------------------------------------------------------------------------------------------
@@ -129,13 +132,14 @@ class HttpKubeApi:
         content_type: str,
         query: Mapping[str, str] | None,
     ) -> tuple[int, str]:
-        session = self._open()
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": content_type}
         try:
-            url = self._server + path
-            async with session.request(method, url, data=data, headers=headers, params=query) as response:
-                return response.status, await response.text()
+            async with self._turns:
+                session = self._open()
+                url = self._server + path
+                async with session.request(method, url, data=data, headers=headers, params=query) as response:
+                    return response.status, await response.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ApiUnavailable(what, str(error) or type(error).__name__) from error
 

@@ -28,6 +28,7 @@ BYTES_PER_SECOND = 20_000_000
 """Large calls get further time: what a slow disk still appends."""
 READ_TIMEOUT_S = 30.0
 """For reading a whole fleet."""
+SHARDS_A_READ = 8
 CONNECTIONS = 16
 
 _TEMPORARY_CODES = ("MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "NOAUTH", "STAGE", "OOM", "READONLY")
@@ -215,25 +216,26 @@ class RedisStore:
         return TABLE[type(plan.request)].reply(answer)
 
     async def _read_fleet(self, shards: Sequence[str]) -> FleetRecords | None:
-        """One script a shard: each of one moment, the fleet not."""
-        records = []
-        for shard in sorted(shards):
-            command = script_command("read_shard", self.prefix, self.generation, shard)
-            (answer,) = await self._exchange([command], READ_TIMEOUT_S)
-            if answer is UNANSWERED:
-                return None
-            if isinstance(answer, ResponseError):
-                self._raise_unless_temporary("ReadFleet", answer)
-                return None
-            header, chunks, entries = answer
-            records.append(
-                ShardRecord(
-                    shard=shard,
-                    header=header.decode(),
-                    chunks=tuple(chunks),
-                    entries=entries_from_flat(entries, 5),
+        """One script a shard: each of one moment, the fleet not. A few a pipeline, so that no answer is too large."""
+        names, records = sorted(shards), []
+        for at in range(0, len(names), SHARDS_A_READ):
+            some = names[at : at + SHARDS_A_READ]
+            commands = [script_command("read_shard", self.prefix, self.generation, shard) for shard in some]
+            for shard, answer in zip(some, await self._exchange(commands, READ_TIMEOUT_S), strict=True):
+                if answer is UNANSWERED:
+                    return None
+                if isinstance(answer, ResponseError):
+                    self._raise_unless_temporary("ReadFleet", answer)
+                    return None
+                header, chunks, entries = answer
+                records.append(
+                    ShardRecord(
+                        shard=shard,
+                        header=header.decode(),
+                        chunks=tuple(chunks),
+                        entries=entries_from_flat(entries, 5),
+                    )
                 )
-            )
         return FleetRecords(records=tuple(records))
 
     def _raise_unless_temporary(self, what: str, error: ResponseError) -> None:

@@ -11,7 +11,7 @@ from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.errors import SpecError
 
-from ..kube import PODS, SHARD_FLEETS, KubeApi
+from ..kube import PODS, SHARD_FLEETS, KubeApi, kind_of
 from ..local.world import World, layout_of
 from ..plan import Desired, Surroundings, is_changing, plan_elastic, splits_next
 from ..plan import Observed as PlanObserved
@@ -21,6 +21,7 @@ from . import names
 from .conditions import named
 from .events import EventRecorder
 from .objects import FleetObjects
+from .ownership import refuse_foreign
 from .pods import PodFacts, pod_facts
 from .redis_link import RedisLink
 from .redis_restart import RedisRestart
@@ -65,6 +66,8 @@ class Reconciler:
         self._watchdog = watchdog
         self._spec_generation = -1
         self._applied: dict[tuple[str, str], dict[str, Any]] = {}
+        self._own: set[tuple[str, str]] = set()
+        """Those that nobody else made."""
         self._all_applied: FleetObjects | None = None
         """Those of which all are; nothing need be compared as long as they are the same."""
         self._resynced_us = clock.now_unix_us()
@@ -72,6 +75,7 @@ class Reconciler:
     def forget(self, kind: str, name: str) -> None:
         """Somebody deleted an object of the fleet: it is to be applied again."""
         self._applied.pop((kind, name), None)
+        self._own.discard((kind, name))
         self._all_applied = None
 
     def lost_touch(self) -> None:
@@ -166,6 +170,10 @@ class Reconciler:
         for body in objects.fleet_objects():
             key = (body["kind"], body["metadata"]["name"])
             if self._applied.get(key) != body:
+                if key not in self._own:
+                    metadata = body["metadata"]
+                    refuse_foreign(await self._api.get(kind_of(body), metadata["namespace"], metadata["name"]), body)
+                    self._own.add(key)
                 await self._api.apply(body)
                 self._applied[key] = body
         self._all_applied = objects

@@ -17,6 +17,7 @@ from ..platforms import give
 from . import names
 from .certificates import Pair, bundle, issuer_of, next_authorities, next_certificate, read_pairs
 from .objects import FleetObjects
+from .ownership import refuse_foreign
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,13 @@ class FleetCertificates:
 
         Raises:
             ApiError: the API server refused something.
+            ForeignObject: somebody else has a Secret of this name.
         """
         now_us = self._clock.now_unix_us()
         async with self._making_authorities:  # two at once would each make one, and shards would trust only theirs
             await self._ensure_authorities(objects, now_us)
         name = names.tls_secret_name(shard)
-        stored = await self._stored(objects.namespace, name)
+        stored = await self._stored(objects, name)
         known = Pair(stored["tls.crt"], stored["tls.key"]) if {"tls.crt", "tls.key"} <= stored.keys() else None
         issuer = issuer_of(self._authorities, now_us=now_us)
         pair = next_certificate(known, issuer, shard=shard, now_us=now_us)
@@ -98,7 +100,7 @@ class FleetCertificates:
     async def _ensure_authorities(self, objects: FleetObjects, now_us: int) -> None:
         name = names.authority_secret_name(objects.name)
         if not self._authorities:
-            stored = await self._stored(objects.namespace, name)
+            stored = await self._stored(objects, name)
             try:
                 self._authorities = read_pairs(stored.get("ca.crt", b""), stored.get("ca.key", b""))
             except ValueError as error:
@@ -109,11 +111,12 @@ class FleetCertificates:
         keys = b"".join(authority.key for authority in self._authorities)
         await self._store(objects, name, {"ca.crt": bundle(self._authorities), "ca.key": keys})
 
-    async def _stored(self, namespace: str, name: str) -> Data:
+    async def _stored(self, objects: FleetObjects, name: str) -> Data:
         if name in self._known:
             return self._known[name]
         forgotten = self._forgotten
-        found = await self._api.get(SECRETS, namespace, name)
+        found = await self._api.get(SECRETS, objects.namespace, name)
+        refuse_foreign(found, objects.secret(name, {}))
         data = _decoded((found or {}).get("data") or {})
         if self._forgotten == forgotten:
             self._known[name] = data

@@ -14,6 +14,7 @@ from ..kube import ApiError
 from .conditions import Problem
 from .figures import FleetFigures
 from .nodes import LeavingNodes
+from .ownership import ForeignObject
 from .pods import FleetPods, PodFacts
 from .redis_link import NoRedis
 from .spec import FleetSpec
@@ -100,6 +101,8 @@ def problem_of(error: ShardfleetError) -> Problem:
             return Problem(reason="RedisUnavailable", message=str(error))
         case NoRedis():
             return Problem(reason="NoRedis", message=str(error))
+        case ForeignObject():
+            return Problem(reason="NameTaken", message=str(error))
         case ApiError():
             return Problem(reason="ApiUnavailable" if error.retryable else "ApiRefused", message=str(error))
         case SpecError():

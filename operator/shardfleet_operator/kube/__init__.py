@@ -14,6 +14,7 @@ from .kinds import (
     SERVICES,
     SHARD_FLEETS,
     Kind,
+    kind_of,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "Kind",
     "KubeApi",
     "KubeObject",
+    "kind_of",
 ]

@@ -89,7 +89,7 @@ async def test_what_the_api_server_asks_to_try_again_is_tried_again_and_is_no_tr
     turns = itertools.count()
 
     def refuse(verb: str, kind: Kind) -> None:
-        if kind is not EVENTS and next(turns) % 3 == 1:
+        if kind is not EVENTS and next(turns) % 5 == 1:
             raise ApiError(verb, status=status, reason=reason, message="not now")
 
     bench.cluster.before_call = refuse

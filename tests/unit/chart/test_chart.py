@@ -103,8 +103,8 @@ def used() -> dict[tuple[str, str], set[str]]:
             ):
                 continue
             verbs = _VERBS[node.func.attr]
-            if node.func.attr in ("apply", "create"):
-                table = _APPLIED if node.func.attr == "apply" else _CREATED
+            if node.func.attr in ("apply", "create") or ast.unparse(node.args[0]) == "kind_of(body)":
+                table = _APPLIED if node.func.attr != "create" else _CREATED
                 for kind in table[path.name]:
                     use(kind, verbs)
                 continue

@@ -103,18 +103,20 @@ class Answer(_message.Message):
     def __init__(self, transfer: _Optional[_Union[TransferId, _Mapping]] = ..., accepted: _Optional[bool] = ..., reason: _Optional[str] = ..., generation: _Optional[str] = ...) -> None: ...
 
 class Final(_message.Message):
-    __slots__ = ("transfer", "tick", "unix_us", "count", "columns")
+    __slots__ = ("transfer", "tick", "unix_us", "count", "columns", "every_tick")
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
     TICK_FIELD_NUMBER: _ClassVar[int]
     UNIX_US_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    EVERY_TICK_FIELD_NUMBER: _ClassVar[int]
     transfer: TransferId
     tick: int
     unix_us: int
     count: int
     columns: bytes
-    def __init__(self, transfer: _Optional[_Union[TransferId, _Mapping]] = ..., tick: _Optional[int] = ..., unix_us: _Optional[int] = ..., count: _Optional[int] = ..., columns: _Optional[bytes] = ...) -> None: ...
+    every_tick: bool
+    def __init__(self, transfer: _Optional[_Union[TransferId, _Mapping]] = ..., tick: _Optional[int] = ..., unix_us: _Optional[int] = ..., count: _Optional[int] = ..., columns: _Optional[bytes] = ..., every_tick: _Optional[bool] = ...) -> None: ...
 
 class Nudge(_message.Message):
     __slots__ = ()

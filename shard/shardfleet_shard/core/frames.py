@@ -80,6 +80,9 @@ class Final:
     unix_us: int
     count: int
     columns: bytes
+    every_tick: bool = False
+    """The source simulated every tick after the offer's, so that the offered rows moved forward must be the same. One
+    that fell behind skips numbers; False as well from a source that does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

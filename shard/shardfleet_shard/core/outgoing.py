@@ -34,6 +34,9 @@ class OutgoingTransfers:
         self._began_us: dict[int, int] = {}
         self._delay = delay
         self._sequence = 0
+        self._simulated_tick = -1
+        self._missed_tick = -1
+        """The last one that was left out before one that was simulated."""
         self._leaving: list[Outgoing] = []
         self._several = False
         """More of them follow: their rows are dropped together."""
@@ -166,6 +169,9 @@ class OutgoingTransfers:
 
     def send_finals(self, tick: int, unix_us: int) -> None:
         """After step 3 of ``tick``: the last columns of all that switch before the next tick."""
+        if tick != self._simulated_tick + 1:
+            self._missed_tick = tick - 1
+        self._simulated_tick = tick
         for sequence, outgoing in self.open.items():
             if outgoing.final_sent or outgoing.switch_tick > tick + 1 or outgoing.state in _WITHOUT_FINAL:
                 continue
@@ -173,7 +179,14 @@ class OutgoingTransfers:
             rows = self.context.tracker.rows_of(sequence)
             self.context.send(
                 outgoing.target,
-                Final(transfer=outgoing.id, tick=tick, unix_us=unix_us, count=len(rows), columns=rows.pack()),
+                Final(
+                    transfer=outgoing.id,
+                    tick=tick,
+                    unix_us=unix_us,
+                    count=len(rows),
+                    columns=rows.pack(),
+                    every_tick=self._missed_tick <= outgoing.offer_tick,
+                ),
             )
 
     # --- the table's actions ------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ class HandoffPacketManager:
                         unix_us=frame.unix_us,
                         count=frame.count,
                         columns=frame.columns,
+                        every_tick=frame.every_tick,
                     )
                 )
             case Answer():
@@ -205,6 +206,7 @@ class HandoffPacketManager:
             unix_us=_time("unix_us", final.unix_us),
             count=final.count,
             columns=self._rows("final", final.count, final.columns),
+            every_tick=final.every_tick,
         )
 
     def _rows(self, kind: str, count: int, columns: bytes) -> bytes:

@@ -67,6 +67,7 @@ def finals(draw: st.DrawFn) -> Final:
         unix_us=draw(times),
         count=count,
         columns=draw(st.binary(min_size=size, max_size=size)),
+        every_tick=draw(st.booleans()),
     )
 
 

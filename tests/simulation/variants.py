@@ -382,6 +382,6 @@ VARIANTS: dict[str, Variant] = {
     "lease-ignored": Variant(lease_ignored, "a shard whose lease has run out goes on", 5),
     "lease-from-answer": Variant(lease_counted_from_the_answer, "a lease counts from the answer to its renewal", None),
     "recover-without-released": Variant(recover_without_released, "RECOVER leaves the shard among the holders", None),
-    "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", 3),
+    "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", 291),
     "watchdog-cancels-accepted": Variant(watchdog_cancels_accepted, "the watchdog cancels accepted transfers", None),
 }

@@ -9,7 +9,8 @@ from .ticks import MICROSECONDS
 REMEMBER_US = 30 * MICROSECONDS
 """How long a late answer counts: what slows Redis down (a disk shared with pods that start) comes again and again."""
 LONGEST_US = 1 * MICROSECONDS
-"""Beyond the fleet's own delay at most this: a row may stand so far beyond the border when it goes."""
+"""Beyond the fleet's own delay at most this: a row may stand so far beyond the border when it goes. An answer that took
+longer was none at first: Redis was away, or this shard was stopped, and no such delay would have been enough."""
 HEADROOM = 1.5
 
 
@@ -28,7 +29,9 @@ class HandoffDelay:
         """(Unix us when it was learned, its latency), latencies falling: the first is the longest that counts."""
 
     def learn_late(self, latency_us: int, now_us: int) -> None:
-        """An answer that came after its transfer's deadline, ``latency_us`` after BEGIN."""
+        """An answer that came after its transfer's deadline, ``latency_us`` after BEGIN; an outage teaches nothing."""
+        if latency_us > LONGEST_US:
+            return
         while self._late and self._late[-1][1] <= latency_us:
             self._late.pop()
         self._late.append((now_us, latency_us))

@@ -27,8 +27,15 @@ def test_a_late_answer_makes_it_long_enough_for_the_next_one() -> None:
 def test_it_is_bounded_and_never_under_the_fleets_own() -> None:
     delay, patient = HandoffDelay(LEAST_US, GUARD_US), HandoffDelay(3 * LONGEST_US, GUARD_US)
     for one in (delay, patient):
-        one.learn_late(60_000_000, 0)
+        one.learn_late(LONGEST_US, 0)
     assert (delay.at(0), patient.at(0)) == (LONGEST_US, 3 * LONGEST_US)
+
+
+def test_an_outage_teaches_nothing() -> None:
+    delay = HandoffDelay(LEAST_US, GUARD_US)
+    delay.learn_late(200_000, 0)
+    delay.learn_late(LONGEST_US + 1, 0)
+    assert delay.at(0) == 300_000 + GUARD_US
 
 
 @given(late, st.integers(0, 2 * REMEMBER_US))
@@ -38,7 +45,8 @@ def test_the_longest_that_is_remembered_counts(answers: list[tuple[int, int]], l
     for pause_us, latency_us in answers:
         now_us += pause_us
         delay.learn_late(latency_us, now_us)
-        learned.append((now_us, latency_us))
+        if latency_us <= LONGEST_US:
+            learned.append((now_us, latency_us))
         assert delay.at(now_us) >= LEAST_US
     now_us += later_us
     longest_us = max((latency for at, latency in learned if now_us < at + REMEMBER_US), default=None)

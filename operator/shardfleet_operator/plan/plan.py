@@ -24,8 +24,9 @@ from .layout import initial_layout
 # The first restart is at once (a killed shard's entities wait for it), later ones double.
 FIRST_BACKOFF_US = 500_000
 MAX_BACKOFF_US = 30_000_000
-# A process that ran so long was healthy: its end starts a new count.
-HEALTHY_US = 60_000_000
+# A process that ran so long was healthy: its end starts a new count. Well above the 10 s for which one whose simulation
+# fails tries again before it ends; more would make the entities of a shard that is killed now and then wait.
+HEALTHY_US = 20_000_000
 # How soon to look again where only time, or someone else, can help.
 LOOK_AGAIN_US = 500_000
 

@@ -135,7 +135,7 @@ def test_the_second_quick_end_waits_and_the_wait_is_bounded() -> None:
     assert backoff_us(10**9) == MAX_BACKOFF_US
 
 
-def test_a_minute_of_health_is_a_new_beginning() -> None:
+def test_some_time_of_health_is_a_new_beginning() -> None:
     def ended(ran_us: int) -> Observed:
         return observed(process(0), process(1, ENDED, restarts=7, exit_code=1, started_us=NOW - ran_us))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,15 @@ def operator(
             help="Serve 'kubectl shardfleet' there. Use the loopback: whoever gets there may read every fleet.",
         ),
     ] = "",
+    copies: Annotated[
+        Path | None,
+        typer.Option(
+            "--copies", metavar="DIR", help="Keep a copy of each fleet's world there, as 'shardfleet backup' makes it."
+        ),
+    ] = None,
+    copy_interval: Annotated[
+        str, typer.Option("--copy-interval", metavar="DURATION", help="Between two copies of a fleet.")
+    ] = "60s",
 ) -> int:
     """Keep the ShardFleets of a cluster. The chart runs this.
 
@@ -60,7 +70,13 @@ def operator(
     from ..operator_process import Operator, OperatorOptions
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = OperatorSettings(image=image, redis_url=os.environ.get(URL_VARIABLE, ""), environ=dict(os.environ))
+    settings = OperatorSettings(
+        image=image,
+        redis_url=os.environ.get(URL_VARIABLE, ""),
+        environ=dict(os.environ),
+        copies=copies,
+        copy_interval_us=_interval_us(copy_interval),
+    )
     options = OperatorOptions(
         settings=settings,
         namespaces=namespace or (),
@@ -73,3 +89,16 @@ def operator(
         return await Operator(options, SystemClock()).run()
 
     return asyncio.run(run())
+
+
+def _interval_us(text: str) -> int:
+    from shardfleet_shard.config import parse_duration_us
+    from shardfleet_shard.errors import UsageError
+
+    try:
+        interval_us = parse_duration_us(text)
+    except ValueError as error:
+        raise UsageError(f"--copy-interval {text}: {error}") from error
+    if interval_us < 1_000_000:
+        raise UsageError(f"--copy-interval {text}: Redis would do little else; at least 1s")
+    return interval_us

@@ -19,6 +19,7 @@ from ..platforms import give, perform
 from ..platforms.kubernetes import KubernetesPlatform
 from . import names
 from .conditions import named
+from .copies import CopyTask
 from .events import EventRecorder
 from .objects import FleetObjects
 from .ownership import refuse_foreign
@@ -55,6 +56,7 @@ class Reconciler:
         *,
         redis: RedisLink,
         watchdog: WatchdogTask,
+        copies: CopyTask,
     ) -> None:
         self.platform: KubernetesPlatform | None = None
         self._situation = situation
@@ -64,6 +66,7 @@ class Reconciler:
         self._redis = redis
         self._restart = RedisRestart(situation, clock, say, redis)
         self._watchdog = watchdog
+        self._copies = copies
         self._spec_generation = -1
         self._applied: dict[tuple[str, str], dict[str, Any]] = {}
         self._own: set[tuple[str, str]] = set()
@@ -117,6 +120,7 @@ class Reconciler:
         here.layout = layout_of(observed)
         if observed.generation != self._redis.stored:
             await self._watchdog.stop()
+            await self._copies.stop()
             await self._restart.step(platform)
             return UNSETTLED_S
         now_us = self._clock.now_unix_us()
@@ -125,6 +129,7 @@ class Reconciler:
         is_settled = here.claimed == here.cells > 0
         if is_settled:
             self._watchdog.start(world.reader, spec.config)
+            self._copies.start(world.store, observed.generation)
         return SETTLED_S if is_settled and not here.changing else UNSETTLED_S
 
     # --- objects -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from shardfleet_shard.core.clock import Clock
 
 from ..kube import SHARD_FLEETS, KubeApi
 from .conditions import Facts, conditions, turned
+from .copies import CopyTask
 from .events import EventRecorder, api_time
 from .redis_link import RedisLink
 from .situation import Situation
@@ -31,6 +32,7 @@ class StatusReporter:
         *,
         redis: RedisLink,
         watchdog: WatchdogTask,
+        copies: CopyTask,
     ) -> None:
         self.written: dict[str, Any] = dict(situation.body.get("status") or {})
         self._situation = situation
@@ -39,6 +41,7 @@ class StatusReporter:
         self._say = say
         self._redis = redis
         self._watchdog = watchdog
+        self._copies = copies
         self._written_us = 0
 
     async def write(self) -> None:
@@ -65,6 +68,7 @@ class StatusReporter:
             handoffs_per_second=here.figures.handoffs_per_second,
             active_transfers=here.figures.active_transfers,
             census=self._watchdog.census,
+            copy=self._copies.latest,
         )
 
     def _facts(self) -> Facts:

@@ -13,12 +13,14 @@ from shardfleet_shard.core.stats import ShardStats
 from ..census import Census
 from . import names
 from .conditions import Condition, merge_conditions
+from .copies import Copy
+from .events import api_time
 from .pods import PodFacts
 
 FIGURES_INTERVAL_US = 5_000_000
 """Figures that only count on are written this often; a condition or a shard's coming and going at once."""
 
-_FIGURES = ("entities", "transfers", "telemetryInterval")
+_FIGURES = ("entities", "transfers", "telemetryInterval", "copy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Picture:
     handoffs_per_second: float = 0.0
     active_transfers: int = 0
     census: Census | None = None
+    copy: Copy | None = None
 
 
 def build_status(picture: Picture, now: Sequence[Condition], before: Mapping[str, Any], *, time: str) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def build_status(picture: Picture, now: Sequence[Condition], before: Mapping[str
         "telemetryInterval": None,
         "entities": _entities(picture),
         "transfers": _transfers(picture),
+        "copy": _copy(picture.copy),
         "shards": _shards(picture),
     }
     intervals = [stats.publish_interval_us for _, stats in (picture.stats or {}).values()]
@@ -82,6 +86,17 @@ def _without_figures(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entities(picture: Picture) -> dict[str, int] | None:
     return picture.census.to_dict() if picture.census is not None else None
+
+
+def _copy(copy: Copy | None) -> dict[str, Any] | None:
+    if copy is None:
+        return None
+    return {
+        "time": api_time(copy.unix_us),
+        "entities": copy.entities,
+        "bytes": copy.size_bytes,
+        "file": copy.file.name,
+    }
 
 
 def _transfers(picture: Picture) -> dict[str, int] | None:

@@ -22,6 +22,7 @@ from ..inspection import FleetSight, NotNow
 from ..kube import SECRETS, SHARD_FLEETS, ApiError, ApiUnavailable, KubeApi
 from ..local.loops import within
 from ..platforms.kubernetes import PodProcess
+from .copies import CopyTask
 from .deletion import Deletion
 from .events import EventRecorder
 from .nodes import LeavingNodes
@@ -75,9 +76,14 @@ class FleetWorker:
         say = EventRecorder(api, clock, namespace=here.namespace, fleet=here.name, uid=here.uid)
         self._redis = RedisLink(api, clock, settings.redis_url)
         self._watchdog = WatchdogTask(clock, say, self.wake)
-        self._reconciler = Reconciler(here, api, clock, settings, say, redis=self._redis, watchdog=self._watchdog)
+        self._copies = CopyTask(settings.copies, settings.copy_interval_us, clock, say)
+        self._reconciler = Reconciler(
+            here, api, clock, settings, say, redis=self._redis, watchdog=self._watchdog, copies=self._copies
+        )
         self._deletion = Deletion(api, clock, say, self._redis)
-        self._reporter = StatusReporter(here, api, clock, say, redis=self._redis, watchdog=self._watchdog)
+        self._reporter = StatusReporter(
+            here, api, clock, say, redis=self._redis, watchdog=self._watchdog, copies=self._copies
+        )
 
     # --- what wakes it -----------------------------------------------------------------------------------------
 
@@ -123,6 +129,7 @@ class FleetWorker:
                 await within(self._changed.wait(), pause_s)
         finally:
             await self._watchdog.stop()
+            await self._copies.stop()
             await self._redis.close()
 
     async def _step(self) -> float:
@@ -200,6 +207,7 @@ class FleetWorker:
 
     async def _delete(self) -> float:
         await self._watchdog.stop()
+        await self._copies.stop()
         with contextlib.suppress(SpecError):
             self._reconciler.read_spec()
         if self._clock.now_unix_us() - self._heard_us >= DELETING_RESYNC_US:

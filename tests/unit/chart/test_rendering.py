@@ -114,6 +114,19 @@ def test_the_operator() -> None:
     }
 
 
+def test_the_operators_copies_are_on_a_volume_that_outlives_the_chart() -> None:
+    assert not of_kind(render(), "PersistentVolumeClaim")
+    found = render({"operator.copies.enabled": True, "operator.copies.interval": "5m", "operator.copies.size": "1Gi"})
+    [claim] = of_kind(found, "PersistentVolumeClaim").values()
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    spec = of_kind(found, "Deployment")["shardfleet"]["spec"]["template"]["spec"]
+    [container], [volume] = spec["containers"], spec["volumes"]
+    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+    assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/copies"}]
+    assert container["args"][-2:] == ["--copies=/copies", "--copy-interval=5m"]
+
+
 def test_the_command_finds_the_operator() -> None:
     found = dict(pods(render()))
     wanted = dict(part.split("=") for part in OPERATOR_SELECTOR.split(","))

@@ -58,6 +58,7 @@ generated: install ## generated code and reference pages are what their sources 
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m shardfleet_operator.cli.reference --check
 	$(BIN)/python -m shardfleet_operator.resource.reference --check docs/reference/resource.md
+	$(BIN)/python -m shardfleet_operator.cluster.metrics_reference --check
 	cmp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
 
 pytest: install ## the tests alone; TESTS=tests/unit for some of them
@@ -67,6 +68,7 @@ verify: install ## regenerate, fail where that changes a tracked file, then all 
 	$(BIN)/python proto/generate.py
 	$(BIN)/python -m shardfleet_operator.cli.reference
 	$(BIN)/python -m shardfleet_operator.resource.reference docs/reference/resource.md
+	$(BIN)/python -m shardfleet_operator.cluster.metrics_reference
 	cp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
 	$(BIN)/python -m shardfleet_shard.store.acl > charts/shardfleet/files/redis-acl.txt
 	git diff --exit-code --stat -- proto docs/reference charts

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,10 @@ import kopf
 from aiohttp import web
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import UsageError
+from shardfleet_shard.monitoring.endpoint import metrics_served
 
 from .cluster.fleets import Fleets
+from .cluster.metrics import OperatorSight, operator_text
 from .cluster.settings import OperatorSettings
 from .handlers import quieten_kopf, watch
 from .inspection import FleetSight, Inspection, NotNow, served
@@ -39,6 +42,7 @@ class OperatorOptions:
         lease_namespace: '' for the one that the login names, or default.
         health: host:port of /healthz and /readyz; '' for none.
         inspection: host:port of the read-only inspection port; '' for none.
+        metrics: host:port of GET /metrics; '' for none.
     """
 
     settings: OperatorSettings = field(default_factory=OperatorSettings)
@@ -47,6 +51,7 @@ class OperatorOptions:
     lease_name: str = LEASE_NAME
     health: str = ""
     inspection: str = ""
+    metrics: str = ""
 
 
 def log_in() -> kopf.ConnectionInfo:
@@ -70,6 +75,7 @@ class Operator:
 
     def __init__(self, options: OperatorOptions, clock: Clock) -> None:
         self.options = options
+        self._clock = clock
         connection = log_in()
         namespace = options.lease_namespace or connection.default_namespace or "default"
         self.api = HttpKubeApi(log_in)
@@ -101,6 +107,8 @@ class Operator:
             if self.options.inspection:
                 application = Inspection(self._look).application()
                 await stack.enter_async_context(served("--inspection", self.options.inspection, application))
+            if self.options.metrics:
+                await stack.enter_async_context(metrics_served("--metrics", self.options.metrics, self._metrics))
             await self._check_kind()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -154,6 +162,19 @@ class Operator:
         if not self.lease.held:
             raise NotNow("this operator waits for its Lease: ask the one that has it")
         return self.fleets.look(namespace, name)
+
+    def _metrics(self) -> bytes:
+        answers: Counter[tuple[str, str, int]] = Counter(self.api.answers)
+        answers.update(self._lease_api.answers)
+        return operator_text(
+            OperatorSight(
+                leads=self.lease.held,
+                workers=self.fleets.workers,
+                answers=answers,
+                counts=self.fleets.counts,
+                now_us=self._clock.now_unix_us(),
+            )
+        )
 
     def stop(self) -> None:
         """Ends the run in order, once what is under way in the loop has had its turn."""

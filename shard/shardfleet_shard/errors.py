@@ -80,9 +80,17 @@ class StoreRefused(StoreError, UsageError):
 
 
 class FrameError(ShardfleetError):
-    """A frame is malformed, over a limit, or meant for another fleet; the link is closed."""
+    """A frame is malformed, over a limit, or meant for another fleet; the link is closed.
+
+    Attributes:
+        reason: a stable word for metrics.
+    """
 
     code = "frame"
+
+    def __init__(self, message: str, *, reason: str = "malformed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ShardUnavailable(ShardfleetError):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from .core.ticks import TickGrid
 from .errors import SchemaChanged, ShardfleetError, UsageError
 from .exit_codes import ExitCode
 from .log_lines import FieldsFormatter
+from .monitoring.endpoint import metrics_served
+from .monitoring.shard import shard_text
 from .net.leases import HandoffConnectionLeaseCoordinator
 from .net.limits import LinkLimits
 from .net.links import HandoffConnectionManager
@@ -59,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--listen", default="127.0.0.1:0", help="host:port for gRPC; port 0 takes a free one")
     result.add_argument("--advertise", metavar="HOST", help="the host that peers dial; default: the one of --listen")
     result.add_argument("--health", default="", help="host:port that answers health alone, in plain text")
+    result.add_argument("--metrics", default="", help="host:port that answers GET /metrics, for Prometheus")
     result.add_argument("--tls", type=Path, metavar="DIR", help="mutual TLS on links: ca.crt, tls.crt and tls.key")
     result.add_argument("--trace", type=Path, help="folder for the per-tick trace")
     result.add_argument(
@@ -148,7 +153,12 @@ async def _run(arguments: argparse.Namespace) -> int:
         beside.append(asyncio.create_task(tls.follow(manager.links.renew_credentials)))
     log.info("serving on %s", address)
     try:
-        return await manager.run()
+        async with contextlib.AsyncExitStack() as stack:
+            if arguments.metrics:
+                text = partial(shard_text, manager)
+                where = await stack.enter_async_context(metrics_served("--metrics", arguments.metrics, text))
+                log.info("metrics on http://%s/metrics", where)
+            return await manager.run()
     finally:
         for task in beside:
             task.cancel()

@@ -63,6 +63,7 @@ class TelemetryPublisher:
         )
         context.request(self.in_flight)
         context.stats.publishes += 1
+        context.stats.publish_bytes += len(self.in_flight.header) + sum(map(len, chunks))
         self._last_tick = tick
         cost_us = context.clock.now_unix_us() - started_us
         self._cost_us = cost_us if not self._cost_us else 0.8 * self._cost_us + 0.2 * cost_us

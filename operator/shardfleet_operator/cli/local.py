@@ -50,6 +50,16 @@ def up(
         Path | None,
         typer.Option("--trace", metavar="DIR", help="Write what every tick did to DIR, for 'shardfleet check DIR'."),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            min=1,
+            max=65_000,
+            help="Shard N serves GET /metrics on 127.0.0.1:PORT+N, for Prometheus. Default: none does.",
+        ),
+    ] = None,
     report: Annotated[
         ReportFormat,
         typer.Option("--report", help="json: stdout holds the report as one JSON object, all else goes to stderr."),
@@ -87,6 +97,7 @@ def up(
         redis_url=redis,
         fresh=fresh,
         trace=trace,
+        metrics_port=metrics_port,
     )
     stream = sys.stderr if report is ReportFormat.JSON else sys.stdout
     try:

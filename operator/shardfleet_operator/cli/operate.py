@@ -48,6 +48,9 @@ def operator(
     copy_interval: Annotated[
         str, typer.Option("--copy-interval", metavar="DURATION", help="Between two copies of a fleet.")
     ] = "60s",
+    metrics: Annotated[
+        str, typer.Option("--metrics", metavar="HOST:PORT", help="Serve GET /metrics there, for Prometheus.")
+    ] = "",
 ) -> int:
     """Keep the ShardFleets of a cluster. The chart runs this.
 
@@ -83,6 +86,7 @@ def operator(
         lease_namespace=lease_namespace,
         health=health,
         inspection=inspection,
+        metrics=metrics,
     )
 
     async def run() -> int:

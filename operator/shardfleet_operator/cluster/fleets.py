@@ -13,6 +13,7 @@ from shardfleet_shard.core.clock import Clock
 from ..inspection import FleetSight, NotFound
 from ..kube import PODS, KubeApi
 from . import names
+from .counts import OperatorCounts
 from .nodes import LeavingNodes
 from .pods import pod_facts
 from .settings import OperatorSettings
@@ -31,6 +32,7 @@ class Fleets:
         on_failure: called with a worker's bug; the operator is to end, for its successor begins anew.
     Attributes:
         nodes: those that are about to go.
+        counts: what all workers count together.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Fleets:
         self._early: dict[Key, list[Mapping[str, Any]]] = {}
         """Pods that came before their fleet, as they do when the operator starts."""
         self.nodes = LeavingNodes()
+        self.counts = OperatorCounts()
         self._closed = False
 
     @property
@@ -105,7 +108,7 @@ class Fleets:
     def _begin(self, key: Key, body: Mapping[str, Any]) -> None:
         if self._closed:
             return
-        worker = FleetWorker(body, self._api, self._clock, self._settings, self.nodes)
+        worker = FleetWorker(body, self._api, self._clock, self._settings, self.nodes, self.counts)
         for pod in self._early.pop(key, ()):
             worker.take_pod(pod, gone=False)
         self._workers[key] = worker

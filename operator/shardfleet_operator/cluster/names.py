@@ -19,6 +19,8 @@ FINALIZER = f"{GROUP}/finalizer"
 CONTAINER = "shard"
 LINK_PORT = 7000
 HEALTH_PORT = 7001
+METRICS_PORT = 7002
+METRICS_PORT_NAME = "metrics"
 
 GRACE_S = 120
 """From SIGTERM to SIGKILL: long enough to hand a large cell over at a limited rate."""

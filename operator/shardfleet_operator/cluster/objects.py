@@ -126,7 +126,8 @@ class FleetObjects:
         return self._object("policy/v1", "PodDisruptionBudget", self.name, spec=spec)
 
     def network_policy(self) -> dict[str, Any]:
-        """Links come from the fleet's own pods and from the operator, health from anywhere (the node asks)."""
+        """Links come from the fleet's own pods and from the operator, health from anywhere (the node asks), and so do
+        questions for metrics: where a Prometheus runs, nobody here knows."""
         pods = {"podSelector": {"matchLabels": {names.FLEET_LABEL: self.name}}}
         operator = {
             "namespaceSelector": {},
@@ -134,7 +135,7 @@ class FleetObjects:
         }
         ingress = [
             {"from": [pods, operator], "ports": [{"port": names.LINK_PORT, "protocol": "TCP"}]},
-            {"ports": [{"port": names.HEALTH_PORT, "protocol": "TCP"}]},
+            {"ports": [{"port": port, "protocol": "TCP"} for port in (names.HEALTH_PORT, names.METRICS_PORT)]},
         ]
         spec = {
             "podSelector": {"matchLabels": {names.FLEET_LABEL: self.name}},
@@ -203,7 +204,8 @@ class FleetObjects:
             *("--shard", shard, "--ordinal", str(ordinal)),
             *("--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"),
             *("--listen", f"0.0.0.0:{names.LINK_PORT}", "--advertise", "$(POD_IP)"),
-            *("--health", f"0.0.0.0:{names.HEALTH_PORT}", "--tls", TLS_FOLDER),
+            *("--health", f"0.0.0.0:{names.HEALTH_PORT}", "--metrics", f"0.0.0.0:{names.METRICS_PORT}"),
+            *("--tls", TLS_FOLDER),
             *("--on-sigterm", "drain"),
         ]
         mounts: list[dict[str, Any]] = [
@@ -230,6 +232,7 @@ class FleetObjects:
             "ports": [
                 {"name": "links", "containerPort": names.LINK_PORT, "protocol": "TCP"},
                 {"name": "health", "containerPort": names.HEALTH_PORT, "protocol": "TCP"},
+                {"name": names.METRICS_PORT_NAME, "containerPort": names.METRICS_PORT, "protocol": "TCP"},
             ],
             "volumeMounts": mounts,
             "securityContext": _RESTRICTED,

@@ -20,6 +20,7 @@ from ..platforms.kubernetes import KubernetesPlatform
 from . import names
 from .conditions import named
 from .copies import CopyTask
+from .counts import OperatorCounts
 from .events import EventRecorder
 from .objects import FleetObjects
 from .ownership import refuse_foreign
@@ -44,6 +45,7 @@ class Reconciler:
 
     Attributes:
         platform: None before the first look at the spec.
+        resynced_us: when all pods were listed last.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Reconciler:
         redis: RedisLink,
         watchdog: WatchdogTask,
         copies: CopyTask,
+        counts: OperatorCounts,
     ) -> None:
         self.platform: KubernetesPlatform | None = None
         self._situation = situation
@@ -67,13 +70,15 @@ class Reconciler:
         self._restart = RedisRestart(situation, clock, say, redis)
         self._watchdog = watchdog
         self._copies = copies
+        self._counts = counts
         self._spec_generation = -1
         self._applied: dict[tuple[str, str], dict[str, Any]] = {}
         self._own: set[tuple[str, str]] = set()
         """Those that nobody else made."""
         self._all_applied: FleetObjects | None = None
         """Those of which all are; nothing need be compared as long as they are the same."""
-        self._resynced_us = clock.now_unix_us()
+        self.resynced_us = clock.now_unix_us()
+        self._out_of_touch = False
 
     def forget(self, kind: str, name: str) -> None:
         """Somebody deleted an object of the fleet: it is to be applied again."""
@@ -83,7 +88,7 @@ class Reconciler:
 
     def lost_touch(self) -> None:
         """The API server was away: of what was deleted meanwhile no event tells, so all is looked at once more."""
-        self._resynced_us = 0
+        self._out_of_touch = True
         if self.platform is not None:
             self.platform.certificates.recheck()
 
@@ -186,9 +191,9 @@ class Reconciler:
     async def resync(self, *, every_us: int = RESYNC_US) -> None:
         """Looks at all pods, unless it did a moment ago: of some, no event may have told. Raises ``ApiError``."""
         now_us, here = self._clock.now_unix_us(), self._situation
-        if now_us - self._resynced_us < every_us:
+        if now_us - self.resynced_us < every_us and not self._out_of_touch:
             return
-        self._resynced_us = now_us
+        self.resynced_us, self._out_of_touch = now_us, False
         found = await self._api.list(PODS, here.namespace, labels=names.selector(here.name))
         here.pods.resync(facts for body in found if (facts := pod_facts(body)) is not None)
         self._applied.clear()
@@ -221,7 +226,9 @@ class Reconciler:
             )
             if splits_next(desired, seen, around):
                 around = replace(around, positions=await read_positions(world, here.layout))
+        began_us = self._clock.boottime_us()
         actions = plan_elastic(desired, seen, around, self._clock.now_unix_us())
+        self._counts.plan_us.add(self._clock.boottime_us() - began_us)
         performed = await perform(actions, platform, world.admin)
         if performed.failed:
             raise SpecError([("spec", performed.failed)])

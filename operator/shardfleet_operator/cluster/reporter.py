@@ -83,7 +83,7 @@ class StatusReporter:
             claimed=here.claimed,
             redis_answers=here.observed is not None,
             durable=info.durable if info is not None else None,
-            findings=self._watchdog.findings,
+            findings=[str(finding) for finding in self._watchdog.standing],
             missing=len(census.missing) if census is not None else None,
             doubled=len(census.doubled) if census is not None else None,
             skewed=here.figures.skewed,

@@ -10,7 +10,7 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
 
 from ..census import Census
-from ..watchdog import Finding, Watchdog, WatchdogStore
+from ..watchdog import Finding, Watchdog, WatchdogCounts, WatchdogStore
 from .events import EventRecorder
 
 MAX_WAITING = 50
@@ -18,9 +18,14 @@ MAX_WAITING = 50
 
 
 class WatchdogTask:
-    """Runs a ``Watchdog`` from ``start`` to ``stop``, and makes Events of what it finds, repairs and waits for."""
+    """Runs a ``Watchdog`` from ``start`` to ``stop``, and makes Events of what it finds, repairs and waits for.
+
+    Attributes:
+        counts: of all watchdogs that ran here.
+    """
 
     def __init__(self, clock: Clock, say: EventRecorder, wake: Callable[[], None]) -> None:
+        self.counts = WatchdogCounts()
         self._clock = clock
         self._say = say
         self._wake = wake
@@ -35,10 +40,10 @@ class WatchdogTask:
         return self._watchdog.latest_census if self._watchdog is not None else None
 
     @property
-    def findings(self) -> list[str]:
-        """Those that stand, as text, sorted."""
+    def standing(self) -> list[Finding]:
+        """The findings that stand, sorted."""
         book = self._watchdog.book.standing if self._watchdog is not None else {}
-        return [str(finding) for _, finding in sorted(book.items())]
+        return [finding for _, finding in sorted(book.items())]
 
     def start(self, store: WatchdogStore, config: FleetConfig) -> None:
         """Does nothing where it runs on ``store`` with these settings already."""
@@ -56,6 +61,7 @@ class WatchdogTask:
             lease_us=config.lease_us,
             on_news=self._take,
             say=self._take,
+            counts=self.counts,
         )
         self._task = asyncio.create_task(self._run(self._watchdog), name=f"watchdog {config.identity}")
 

@@ -23,6 +23,7 @@ from ..kube import SECRETS, SHARD_FLEETS, ApiError, ApiUnavailable, KubeApi
 from ..local.loops import within
 from ..platforms.kubernetes import PodProcess
 from .copies import CopyTask
+from .counts import OperatorCounts
 from .deletion import Deletion
 from .events import EventRecorder
 from .nodes import LeavingNodes
@@ -53,6 +54,8 @@ class FleetWorker:
 
     Attributes:
         done: the fleet is gone; nothing is left to do.
+        situation: what is known of it; to be read.
+        watchdog: its watchdog; to be read.
     """
 
     def __init__(
@@ -62,9 +65,10 @@ class FleetWorker:
         clock: Clock,
         settings: OperatorSettings,
         nodes: LeavingNodes,
+        counts: OperatorCounts,
     ) -> None:
         self.done = False
-        self._situation = here = Situation(body, nodes)
+        self.situation = here = Situation(body, nodes)
         self.namespace, self.name, self.uid = here.namespace, here.name, here.uid
         self._api = api
         self._clock = clock
@@ -75,15 +79,34 @@ class FleetWorker:
         self._heard_us = clock.now_unix_us()
         say = EventRecorder(api, clock, namespace=here.namespace, fleet=here.name, uid=here.uid)
         self._redis = RedisLink(api, clock, settings.redis_url)
-        self._watchdog = WatchdogTask(clock, say, self.wake)
+        self._counts = counts
+        self.watchdog = WatchdogTask(clock, say, self.wake)
         self._copies = CopyTask(settings.copies, settings.copy_interval_us, clock, say)
         self._reconciler = Reconciler(
-            here, api, clock, settings, say, redis=self._redis, watchdog=self._watchdog, copies=self._copies
+            here,
+            api,
+            clock,
+            settings,
+            say,
+            redis=self._redis,
+            watchdog=self.watchdog,
+            copies=self._copies,
+            counts=counts,
         )
         self._deletion = Deletion(api, clock, say, self._redis)
         self._reporter = StatusReporter(
-            here, api, clock, say, redis=self._redis, watchdog=self._watchdog, copies=self._copies
+            here, api, clock, say, redis=self._redis, watchdog=self.watchdog, copies=self._copies
         )
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """As it was written last."""
+        return self._reporter.written
+
+    @property
+    def resynced_us(self) -> int:
+        """When all its pods were listed last, Unix microseconds."""
+        return self._reconciler.resynced_us
 
     # --- what wakes it -----------------------------------------------------------------------------------------
 
@@ -92,21 +115,21 @@ class FleetWorker:
 
     def take_body(self, body: Mapping[str, Any]) -> None:
         """The fleet's object as it is. A change of its status alone, which is our own, wakes nobody."""
-        before, self._situation.body = self._situation.body["metadata"], body
+        before, self.situation.body = self.situation.body["metadata"], body
         now = body["metadata"]
         if any(before.get(key) != now.get(key) for key in ("generation", "deletionTimestamp", "finalizers")):
             self._retry_s = 0.0
             self.wake()
 
     def take_pod(self, body: Mapping[str, Any], *, gone: bool) -> None:
-        facts, pods = pod_facts(body), self._situation.pods
+        facts, pods = pod_facts(body), self.situation.pods
         self._heard_us = self._clock.now_unix_us()
         if facts is not None and (pods.take_gone(facts) if gone else pods.take(facts)):
             self.wake()
 
     def node_changed(self, name: str) -> None:
         """A node is about to go, or stays after all."""
-        if any(pod.node == name for pod in self._situation.pods.pods.values()):
+        if any(pod.node == name for pod in self.situation.pods.pods.values()):
             self.wake()
 
     def object_gone(self, kind: str, name: str) -> None:
@@ -128,19 +151,16 @@ class FleetWorker:
                 await asyncio.sleep(MIN_PAUSE_S)
                 await within(self._changed.wait(), pause_s)
         finally:
-            await self._watchdog.stop()
+            await self.watchdog.stop()
             await self._copies.stop()
             await self._redis.close()
 
     async def _step(self) -> float:
         """One look and what follows from it. Returns the seconds after which to look again."""
-        here = self._situation
+        here = self.situation
         before, here.problems = here.problems, []
         try:
-            if here.deleting:
-                pause_s = await self._delete()
-            else:
-                pause_s = await self._reconciler.step()
+            pause_s = await self._act()
             self._retry_s, self._busy_since_us = 0.0, 0
         except InvariantError:
             raise
@@ -162,6 +182,20 @@ class FleetWorker:
                 here.observed = None
             pause_s = self._next_retry_s(error)
         return await self._report(pause_s)
+
+    async def _act(self) -> float:
+        """What a look leads to, counted by how it ended. Raises as the reconciler does."""
+        began_us, result = self._clock.boottime_us(), "canceled"
+        try:
+            pause_s = await (self._delete() if self.situation.deleting else self._reconciler.step())
+            result = "ok"
+            return pause_s
+        except ShardfleetError as error:
+            result = error.code
+            raise
+        finally:
+            self._counts.looks[result] += 1
+            self._counts.look_us.add(self._clock.boottime_us() - began_us)
 
     async def _report(self, pause_s: float) -> float:
         """Writes the status. Returns the seconds after which to look again, ``pause_s`` where all went well."""
@@ -206,13 +240,13 @@ class FleetWorker:
         return UNSETTLED_S if isinstance(error, ApiError) and error.status == 409 else self._retry_s
 
     async def _delete(self) -> float:
-        await self._watchdog.stop()
+        await self.watchdog.stop()
         await self._copies.stop()
         with contextlib.suppress(SpecError):
             self._reconciler.read_spec()
         if self._clock.now_unix_us() - self._heard_us >= DELETING_RESYNC_US:
             await self._reconciler.resync(every_us=DELETING_RESYNC_US)
-        here = self._situation
+        here = self.situation
         self.done = await self._deletion.step(here.body, here.spec, here.pods)
         here.observed = None
         return UNSETTLED_S
@@ -225,7 +259,7 @@ class FleetWorker:
         files = platform.certificates.asker(now_us=self._clock.now_unix_us()) if platform is not None else None
         if world is None or platform is None or files is None:
             raise NotNow(f"fleet {self.namespace}/{self.name}: its Redis was not reached yet; its conditions say why")
-        created = datetime.fromisoformat(self._situation.body["metadata"]["creationTimestamp"])
+        created = datetime.fromisoformat(self.situation.body["metadata"]["creationTimestamp"])
         return FleetSight(
             world=world,
             dial=dial_with(files),

@@ -39,7 +39,7 @@ class HttpKubeApi:
         connect: logs in; called again where the API server no longer takes the old credentials (a token is
             replaced within the hour).
     Attributes:
-        calls: how many were sent, by verb and kind.
+        answers: how many calls were answered, by verb, kind and HTTP status; 0 for those that were not.
     """
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
@@ -47,7 +47,7 @@ class HttpKubeApi:
         self._session: aiohttp.ClientSession | None = None
         self._server = ""
         self._turns = asyncio.Semaphore(CONNECTIONS)
-        self.calls: dict[tuple[str, str], int] = {}
+        self.answers: dict[tuple[str, str, int], int] = {}
 
     # --- KubeApi -----------------------------------------------------------------------------------------------
 
@@ -108,12 +108,15 @@ class HttpKubeApi:
         content_type: str = _JSON,
         query: Mapping[str, str] | None = None,
     ) -> KubeObject:
-        self.calls[verb, kind.kind] = self.calls.get((verb, kind.kind), 0) + 1
-        what = f"{verb} {path}"
-        status, text = await self._send(what, method, path, body, content_type, query)
-        if status == 401:
-            await self.close()
+        what, status = f"{verb} {path}", 0
+        try:
             status, text = await self._send(what, method, path, body, content_type, query)
+            if status == 401:
+                await self.close()
+                status, text = await self._send(what, method, path, body, content_type, query)
+        finally:
+            key = (verb, kind.kind, status)
+            self.answers[key] = self.answers.get(key, 0) + 1
         try:
             answer = json.loads(text)
         except ValueError:

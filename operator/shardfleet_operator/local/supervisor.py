@@ -53,6 +53,7 @@ class UpOptions:
     Attributes:
         duration_s: counted from the moment at which every cell is claimed; None: until told to end.
         redis_url: None for the embedded one.
+        metrics_port: shard N serves its metrics on this port plus N; None: none does.
         shard_command: what runs a shard.
     """
 
@@ -63,6 +64,7 @@ class UpOptions:
     redis_url: str | None = None
     fresh: bool = False
     trace: Path | None = None
+    metrics_port: int | None = None
     shard_command: Sequence[str] = SHARD_COMMAND
 
 
@@ -196,6 +198,7 @@ class Supervisor:
             logs=self.folder.logs,
             redis_url=url,
             trace=trace,
+            metrics_port=self.options.metrics_port,
             command=self.options.shard_command,
         )
         self.platform = LocalPlatform(

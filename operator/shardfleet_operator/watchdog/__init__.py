@@ -4,7 +4,7 @@
 through ``RepairingStore``) and brings them together. Its repairs are compare-and-set: two watchdogs do no harm.
 """
 
-from .audit import CONVERGENCE_US, Finding, FindingBook, Watchdog, WatchdogStore
+from .audit import CONVERGENCE_US, Finding, FindingBook, Watchdog, WatchdogCounts, WatchdogStore
 from .bounds import Fault, FaultBook, counted_age_us
 from .judge import (
     HANDOFF_DISCREPANCY_THRESHOLD_US,
@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "VerdictKind",
     "Watchdog",
+    "WatchdogCounts",
     "WatchdogStore",
     "counted_age_us",
     "is_repairable",

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from shardfleet_shard.core.census_requests import RestoreEntity
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.journal_requests import ShardRecord
@@ -55,6 +56,22 @@ class WatchdogStore(Protocol):
 
     async def repair(self, request: AnyRepair) -> Outcome | None:
         """CANCELED, CLEARED or OK where something was put right, anything else where it was not."""
+
+
+@dataclass(slots=True)
+class WatchdogCounts:
+    """What a watchdog has done so far; may outlive one, where another follows."""
+
+    verdicts: dict[str, int] = field(default_factory=dict)
+    """Findings opened, by kind."""
+    repairs: dict[str, int] = field(default_factory=dict)
+    """'canceled' and 'cleared': transfers. 'restored' and 'removed': entities, by the census."""
+
+    def judged(self, kind: str) -> None:
+        self.verdicts[kind] = self.verdicts.get(kind, 0) + 1
+
+    def repaired(self, how: str) -> None:
+        self.repairs[how] = self.repairs.get(how, 0) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +166,7 @@ class Watchdog:
         census_interval_us: between two censuses at the least; 0: no census.
         on_news: gets each new, changed or resolved finding; without it they are logged.
         say: gets what is to be said of the watching itself (Redis away, entities missing); without it, the log does.
+        counts: what it does is counted there.
     Attributes:
         book: standing and resolved findings.
         recovery: whose recovery is wanted, for a transfer cannot end without it.
@@ -166,7 +184,9 @@ class Watchdog:
         census_interval_us: int = CENSUS_INTERVAL_US,
         on_news: Callable[[Finding], None] | None = None,
         say: Callable[[str], None] | None = None,
+        counts: WatchdogCounts | None = None,
     ) -> None:
+        self.counts = counts or WatchdogCounts()
         self.book = FindingBook()
         self.recovery = RecoveryBook(lease_us)
         self.latest_census: Census | None = None
@@ -204,6 +224,8 @@ class Watchdog:
         self._faults.take_leases(manifests, answered_us)
         news = self.book.take(judge(overdue, manifests, now_us, self._threshold_us), now_us)
         for finding in news:
+            if finding.resolved_us is None:
+                self.counts.judged(str(finding.verdict.kind))
             self._on_news(finding)
         standing = [finding.verdict for _, finding in sorted(self.book.standing.items())]
         for shard in sorted(self.recovery.take(standing, manifests, answered_us)):
@@ -215,6 +237,7 @@ class Watchdog:
             outcome = await self._store.repair(Repair(transfer=verdict.transfer))
             if outcome in (Outcome.CANCELED, Outcome.CLEARED):
                 self.book.repaired(verdict.transfer, str(outcome))
+                self.counts.repaired(str(outcome))
         return news
 
     def report(self) -> list[dict[str, Any]]:
@@ -241,6 +264,7 @@ class Watchdog:
         self._say_census(confirmed, repairs)
         for request in repairs.requests:
             if await self._store.repair(request) is Outcome.OK:
+                self.counts.repaired("restored" if isinstance(request, RestoreEntity) else "removed")
                 (self._say_words or log.warning)(f"census: {census_words(request)}")
         return confirmed
 

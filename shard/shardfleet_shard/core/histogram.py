@@ -31,13 +31,18 @@ def upper_bound_of(bucket: int) -> int:
 
 
 class Histogram:
-    """Whole numbers, usually microseconds; exact count, min and max, bucketed quantiles."""
+    """Whole numbers, usually microseconds; exact count, sum, min and max, bucketed quantiles.
 
-    __slots__ = ("buckets", "count", "highest", "lowest")
+    Attributes:
+        total: sum of all values; those below zero count as zero, so that it never falls.
+    """
+
+    __slots__ = ("buckets", "count", "highest", "lowest", "total")
 
     def __init__(self) -> None:
         self.buckets: dict[int, int] = {}
         self.count = 0
+        self.total = 0
         self.lowest = 0
         self.highest = 0
 
@@ -49,6 +54,8 @@ class Histogram:
         self.lowest = min(self.lowest, value) if self.count else value
         self.highest = max(self.highest, value) if self.count else value
         self.count += weight
+        if value > 0:
+            self.total += value * weight
 
     def quantile(self, q: float) -> int | None:
         """Upper bound of the bucket that holds quantile ``q`` (0..1), within [lowest, highest]; None if empty."""
@@ -68,6 +75,7 @@ class Histogram:
             self.lowest = min(self.lowest, other.lowest) if self.count else other.lowest
             self.highest = max(self.highest, other.highest) if self.count else other.highest
             self.count += other.count
+            self.total += other.total
             for bucket, count in other.buckets.items():
                 self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         return self
@@ -75,6 +83,7 @@ class Histogram:
     def to_dict(self) -> dict[str, Any]:
         return {
             "count": self.count,
+            "total": self.total,
             "min": self.lowest,
             "max": self.highest,
             "buckets": {str(bucket): count for bucket, count in sorted(self.buckets.items())},
@@ -83,7 +92,7 @@ class Histogram:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         histogram = cls()
-        histogram.count = int(data["count"])
+        histogram.count, histogram.total = int(data["count"]), int(data.get("total", 0))
         histogram.lowest, histogram.highest = int(data["min"]), int(data["max"])
         histogram.buckets = {int(bucket): int(count) for bucket, count in data["buckets"].items()}
         return histogram

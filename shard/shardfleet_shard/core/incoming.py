@@ -65,7 +65,7 @@ class IncomingTransfers:
         if offer.transfer in self.open or offer.transfer in self._handled:
             return  # a repeat: the answer was given, or will be
         if offer.target_epoch != context.epoch or offer.transfer.source != peer or now_us >= offer.transfer_time_us:
-            context.stats.frames_refused += 1
+            context.stats.frames_stale += 1
             return  # nothing was promised; the source's CANCEL ends it
         reason, rows = self._judge(offer)
         if rows is None:
@@ -119,7 +119,7 @@ class IncomingTransfers:
         try:
             rows = self.context.reader.unpack(final.columns, final.count).with_version_raised()
         except (ValueError, SchemaChanged, SimulationError):
-            self.context.stats.frames_refused += 1
+            self.context.stats.frames_unfit += 1
             return
         if batch is not None:
             del self._unmatched[final.transfer]
@@ -130,7 +130,7 @@ class IncomingTransfers:
             if fits and np.array_equal(rows.id, incoming.rows.id) and rows.finite().all():
                 incoming.final, incoming.final_tick, incoming.final_unix_us = rows, final.tick, final.unix_us
             else:
-                self.context.stats.frames_refused += 1
+                self.context.stats.frames_unfit += 1
 
     # --- answers of Redis ---------------------------------------------------------------------------------------
 

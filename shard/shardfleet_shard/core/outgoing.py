@@ -107,7 +107,7 @@ class OutgoingTransfers:
             return
         event = OutgoingInput.LEARN_ACCEPTED if answer.accepted else OutgoingInput.LEARN_REFUSED
         if (outgoing.state, event) not in OUTGOING:  # a peer that takes its word back: no reason to stop
-            self.context.stats.frames_refused += 1
+            self.context.stats.frames_contradicting += 1
             return
         self._take(outgoing, event)
 
@@ -210,6 +210,7 @@ class OutgoingTransfers:
             self._resume(outgoing, was_frozen=before is OutgoingState.FROZEN)
         if action in _FREEZING:
             rows = self.context.tracker.freeze(sequence)
+            self.context.stats.transfers_frozen += 1
             self.context.event("freeze", outgoing.switch_tick, rows.id, rows.version, transfer=str(outgoing.id))
         if action in _CANCELING:
             self._request(outgoing, Cancel)
@@ -220,6 +221,7 @@ class OutgoingTransfers:
         if outgoing.state in (OutgoingState.KEPT, OutgoingState.GONE):
             del self.open[sequence]
             self._began_us.pop(sequence, None)
+            self._count_end(outgoing, was=before)
 
     def _learn_latency(self, began_us: int, event: OutgoingInput, *, was_late: bool) -> None:
         stats, now_us = self.context.stats, self.context.clock.now_unix_us()
@@ -228,6 +230,15 @@ class OutgoingTransfers:
         if was_late:
             stats.late_answers += 1
             self._delay.learn_late(now_us - began_us, now_us)
+
+    def _count_end(self, outgoing: Outgoing, *, was: OutgoingState) -> None:
+        stats = self.context.stats
+        if outgoing.state is OutgoingState.GONE:
+            stats.transfers_completed += 1
+        elif was is OutgoingState.WITHDRAWN:
+            stats.transfers_rejected += 1
+        else:
+            stats.transfers_canceled += 1
 
     def _request(self, outgoing: Outgoing, kind: type[Cancel] | type[Released]) -> None:
         context = self.context

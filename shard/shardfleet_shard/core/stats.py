@@ -40,11 +40,23 @@ class ShardStats:
     overlap_ticks: int = 0
     """Entity ticks that both sides of a handoff simulated: the source's final tick against the first one here."""
     catch_up_ticks: int = 0
-    frames_refused: int = 0
+    frames_stale: int = 0
+    """Frames refused: offers to a former process, or that came after their transfer time."""
+    frames_contradicting: int = 0
+    """Frames refused: answers that take a former answer back."""
+    frames_unfit: int = 0
+    """Frames refused: final states that do not belong to their offer."""
     offers_refused: int = 0
+    transfers_completed: int = 0
+    """Transfers, not entities, of which this shard was the source, as the three below."""
+    transfers_canceled: int = 0
+    transfers_rejected: int = 0
+    transfers_frozen: int = 0
+    """Whose switch came in doubt."""
     redis_requests: int = 0
     redis_unanswered: int = 0
     publishes: int = 0
+    publish_bytes: int = 0
     publish_interval_us: int = 0
     simulation_errors: int = 0
     spawns_refused: int = 0
@@ -61,6 +73,10 @@ class ShardStats:
     """Signed wall time from the source's last tick to the target's first, beyond one tick, an entity a sample."""
     transfer_us: Histogram = field(default_factory=Histogram)
     """From BEGIN to the source knowing of the acceptance, a transfer a sample."""
+
+    @property
+    def frames_refused(self) -> int:
+        return self.frames_stale + self.frames_contradicting + self.frames_unfit
 
     def to_dict(self) -> dict[str, Any]:
         return {

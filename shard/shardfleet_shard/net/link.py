@@ -31,7 +31,7 @@ class Link:
     Args:
         dialed: whether this side called.
         on_frame: takes each frame of the handoff, in order; may raise ``FrameError``, which closes the link.
-        on_refused: called once for each frame that is refused.
+        on_refused: takes why, once for each frame that is refused.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Link:
         clock: Clock,
         limits: LinkLimits,
         on_frame: Callable[[Link, HandoffFrame], None],
-        on_refused: Callable[[], None],
+        on_refused: Callable[[FrameError], None],
     ) -> None:
         self.mine = mine
         self.theirs: Hello | None = None
@@ -106,7 +106,7 @@ class Link:
         data = await self._within_deadline(self._stream.read())
         frame = self._packets.from_bytes(data)
         if not isinstance(frame, Hello):
-            raise FrameError(f"{type(frame).__name__} before Hello")
+            raise FrameError(f"{type(frame).__name__} before Hello", reason="before Hello")
         self.theirs = frame
         return frame
 
@@ -116,7 +116,7 @@ class Link:
         self.tasks.append(task)
         await asyncio.wait({task}, timeout=self._limits.hello_deadline_us / 1e6)
         if not task.done():
-            raise FrameError(f"no Hello within {self._limits.hello_deadline_us / 1e6:g} s")
+            raise FrameError(f"no Hello within {self._limits.hello_deadline_us / 1e6:g} s", reason="no Hello")
         self.tasks.remove(task)
         return task.result()
 
@@ -235,7 +235,7 @@ class Link:
         except StreamEnded as error:
             self.close(str(error))
         except FrameError as error:
-            self._on_refused()
+            self._on_refused(error)
             self.close(str(error), refused=True)
         except Exception as error:
             self._fail(error)
@@ -251,7 +251,7 @@ class Link:
             case Pong():
                 self._take_pong(frame)
             case Hello():
-                raise FrameError("a second Hello")
+                raise FrameError("a second Hello", reason="second Hello")
             case _:
                 self._check_sender(frame)
                 self.used_at_us = self._clock.boottime_us()
@@ -280,7 +280,7 @@ class Link:
             epoch=frame.transfer.epoch if isinstance(frame, Offer) else None,
         )
         if misfit is not None:
-            raise FrameError(misfit)
+            raise FrameError(misfit, reason="wrong sender")
 
     def _fail(self, error: Exception) -> None:
         """A callback or this module has a bug: the loop's exception handler decides about the process."""

@@ -101,13 +101,17 @@ class HandoffConnectionManager:
             limits=self._limits,
             background=self._background,
         )
-        self.frames_refused = 0
-        """Undecodable, before Hello, of an old epoch, of a wrong sender."""
+        self.refused_by_reason: dict[str, int] = {}
+        """Frames, by ``FrameError.reason``."""
         self.links_refused = 0
         """Links that were not made or were closed because a rule was broken."""
         self.dials = 0
 
     # --- what the authority manager calls --------------------------------------------------------------------------
+
+    @property
+    def frames_refused(self) -> int:
+        return sum(self.refused_by_reason.values())
 
     @property
     def bytes_sent(self) -> int:
@@ -247,7 +251,7 @@ class HandoffConnectionManager:
             self._tell(link.peer if link.theirs else expected or "?", str(error))
             link.close(str(error))
         except FrameError as error:
-            self.frames_refused += 1
+            self._count_refused(error)
             link.close(str(error), refused=True)
         except LinkRefused as error:
             link.close(str(error), refused=True)
@@ -331,7 +335,8 @@ class HandoffConnectionManager:
     def _pass_on(self, link: Link, frame: HandoffFrame) -> None:
         peer = self._peers[link.peer]
         if link.epoch < peer.newest_epoch:
-            raise FrameError(f"a frame of epoch {link.epoch} after epoch {peer.newest_epoch} said Hello")
+            said = f"a frame of epoch {link.epoch} after epoch {peer.newest_epoch} said Hello"
+            raise FrameError(said, reason="old epoch")
         self._on_frame(peer.name, link.epoch, frame)
 
     # --- the beat --------------------------------------------------------------------------------------------------
@@ -375,8 +380,8 @@ class HandoffConnectionManager:
     def _count_ended(self, link: Link) -> None:
         self._ended_bytes_sent += link.bytes_sent
 
-    def _count_refused(self) -> None:
-        self.frames_refused += 1
+    def _count_refused(self, error: FrameError) -> None:
+        self.refused_by_reason[error.reason] = self.refused_by_reason.get(error.reason, 0) + 1
 
     def _tell(self, peer: str, reason: str) -> None:
         """Logs a reason once, until the peer is linked."""

@@ -76,7 +76,7 @@ class HandoffPacketManager:
     def from_bytes(self, data: bytes) -> Frame:
         """Raises ``FrameError``."""
         if len(data) > MAX_FRAME_BYTES:
-            raise FrameError(f"frame of {len(data)} bytes; at most {MAX_FRAME_BYTES}")
+            raise FrameError(f"frame of {len(data)} bytes; at most {MAX_FRAME_BYTES}", reason="too large")
         try:
             message = pb.Frame.FromString(data)
         except DecodeError as error:

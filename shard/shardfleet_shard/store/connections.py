@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.connection import Connection as TcpConnection
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
+from ..core.histogram import Histogram
 from ..errors import StoreRefused
 from .scripts import Command, pack
 
@@ -65,6 +67,9 @@ class Connections:
         self.authentication_failed = False
         self.last_error = ""
         """Of the newest call that did not get all its answers."""
+        self.bytes_sent = 0
+        self.call_us = Histogram()
+        """From having a connection to the last answer, a call that got all of them a sample."""
 
     def __repr__(self) -> str:
         return f"Connections({self.address})"
@@ -76,11 +81,15 @@ class Connections:
             async with asyncio.timeout(timeout_s), self._free:
                 connection = await self._take()
                 clean = False
+                began_ns = time.monotonic_ns()
                 try:
-                    await connection.send_packed_command([piece for one in commands for piece in pack(one)])
+                    pieces = [piece for one in commands for piece in pack(one)]
+                    self.bytes_sent += sum(map(len, pieces))
+                    await connection.send_packed_command(pieces)
                     for _ in commands:
                         answers.append(await self._read(connection))
                     clean = True
+                    self.call_us.add((time.monotonic_ns() - began_ns) // 1000)
                 finally:
                     if clean:
                         self._idle.append(connection)

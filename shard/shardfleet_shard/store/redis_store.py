@@ -10,6 +10,7 @@ from typing import Any
 from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from ..core.columns import Schema
+from ..core.histogram import Histogram
 from ..core.journal_requests import FleetRecords, ReadFleet, ShardRecord
 from ..core.requests import Join, Joined, Reply, Request
 from ..core.schemas import schema_changed, schema_from_text, schema_to_text
@@ -89,6 +90,15 @@ class RedisStore:
     def durable(self) -> bool:
         """Whether this Redis keeps its data over a restart (AOF); False is the condition RedisNotDurable."""
         return self.info is not None and self.info.durable
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._connections.bytes_sent
+
+    @property
+    def call_us(self) -> Histogram:
+        """Durations of the calls that were answered, microseconds."""
+        return self._connections.call_us
 
     @property
     def last_error(self) -> str:

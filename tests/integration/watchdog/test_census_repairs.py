@@ -79,6 +79,7 @@ async def test_a_row_that_is_nowhere_comes_back_from_its_sources_copy(fleet: Wor
     after = await watchdogs[0].census_once()
     assert (after.missing.tolist(), after.owned) == ([], 3)
     assert (await FleetAdmin(fleet.store).counters())["repaired_entities"] == 1
+    assert sum(one.counts.repairs.get("restored", 0) for one in watchdogs) == 1
 
 
 async def test_the_script_looks_again(fleet: World) -> None:

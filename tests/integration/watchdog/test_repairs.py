@@ -51,6 +51,7 @@ async def test_a_started_one_is_canceled_once_by_two_watchdogs(fleet: World, clo
     over = [*await first.audit_once(), *await second.audit_once()]
     assert {finding.verdict.kind for finding in over} == {VerdictKind.STALLED_TRANSFER}
     assert sorted(finding.repair for finding in over) == ["", "canceled"]  # one of them did it
+    assert sum(one.counts.repairs.get("canceled", 0) for one in (first, second)) == 1
     # Both sides find it decided, so the entity stays where it is.
     assert await fleet.cancel(transfer) is Outcome.CANCELED
     assert await RepairingStore(fleet.store).repair(Repair(transfer=transfer)) is Outcome.DECIDED
@@ -67,6 +68,7 @@ async def test_a_record_left_behind_is_cleared(fleet: World, clock: FakeClock) -
     assert due.verdict.kind is VerdictKind.CLEAR_DUE
     [over] = await watchdog.audit_once()
     assert over.repair == "cleared"
+    assert (watchdog.counts.verdicts, watchdog.counts.repairs) == ({"CLEAR_DUE": 1}, {"cleared": 1})
     assert await counted(fleet) == {"completed": 1, "canceled": 0, "repaired": 1}
     assert await fleet.store.call([("ZCARD", f"{fleet.store.prefix}active")]) == [0]
 

@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import Any, Self
 
 _KINDS = {
-    "v1": ("Pod", "Secret", "Service", "ServiceAccount"),
+    "v1": ("ConfigMap", "Pod", "Secret", "Service", "ServiceAccount"),
     "apps/v1": ("Deployment", "StatefulSet"),
     "batch/v1": ("Job",),
     "policy/v1": ("PodDisruptionBudget",),
     "networking.k8s.io/v1": ("NetworkPolicy",),
     "rbac.authorization.k8s.io/v1": ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
     "apiextensions.k8s.io/v1": ("CustomResourceDefinition",),
+    "monitoring.coreos.com/v1": ("PodMonitor", "PrometheusRule", "ServiceMonitor"),
 }
 
 

@@ -28,6 +28,10 @@ EVERYTHING: dict[str, Any] = {
     "fleets.deleteOnUninstall": True,
     "redis.persistence.storageClass": "fast",
     "redis.podDisruptionBudget.enabled": True,
+    "metrics.serviceMonitor.enabled": True,
+    "metrics.podMonitor.enabled": True,
+    "metrics.prometheusRule.enabled": True,
+    "metrics.dashboard.enabled": True,
 }
 EXTERNAL: dict[str, Any] = {"redis.enabled": False, "redis.existingSecret": "our-redis"}
 NOTHING: dict[str, Any] = {"redis.enabled": False, "crds.install": False, "networkPolicy.enabled": False}
@@ -57,6 +61,8 @@ def test_lint(variant: str) -> None:
         ({"redis.persistence.size": "much"}, "size"),
         ({"crds.keep": "yes"}, "keep"),
         ({"operator.namespaces": ["a", "a"]}, "namespaces"),
+        ({"metrics.podMonitor.interval": "often"}, "interval"),
+        ({"metrics.enabled": True}, "enabled"),
         ({"redis.existingSecret": "Our_Redis"}, "existingSecret"),
         ({"redis.existingSecret": "our-redis"}, "redis.enabled=false"),
     ],
@@ -102,6 +108,7 @@ def test_the_operator() -> None:
         "operator",
         "--health=0.0.0.0:8080",
         "--inspection=127.0.0.1:8081",
+        "--metrics=0.0.0.0:8082",
         f"--lease-namespace={NAMESPACE}",
         "--namespace=play",
         "--namespace=test",
@@ -317,7 +324,8 @@ def test_networks(objects: list[Object]) -> None:
         return
     operator = found["Deployment/shardfleet"]["metadata"]["labels"]
     assert policies["shardfleet"]["spec"]["podSelector"]["matchLabels"].items() <= operator.items()
-    assert policies["shardfleet"]["spec"]["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
+    health, metrics = {"port": 8080, "protocol": "TCP"}, {"port": 8082, "protocol": "TCP"}
+    assert policies["shardfleet"]["spec"]["ingress"] == [{"ports": [health, metrics]}]
     if "StatefulSet/shardfleet-redis" not in found:
         assert list(policies) == ["shardfleet"]
         return

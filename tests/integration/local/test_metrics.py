@@ -1,0 +1,106 @@
+"""The metrics of real shards, as Prometheus would read them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+from shardfleet_shard.monitoring.shard import SHARD_METRICS
+from shardfleet_shard.monitoring.table import Kind
+
+ROOT = Path(__file__).parents[3]
+SHARDS = 4
+PATIENCE_S = 40.0
+
+
+def free_ports(count: int) -> int:
+    """The first of ``count`` ports in a row that nobody listens on."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = int(probe.getsockname()[1])
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
+@pytest.fixture(scope="module")
+def first_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A fleet that runs, and where shard 0 of it is asked."""
+    port = free_ports(SHARDS)
+    command = [
+        *(sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ROOT / "examples" / "orbit.yaml")),
+        *("--data", str(tmp_path_factory.mktemp("data")), "--metrics-port", str(port)),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def scrape(port: int) -> dict[str, Family]:
+    """By name; nothing while nobody answers there."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            text = answer.read().decode()
+    except urllib.error.URLError:
+        return {}
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def total(families: dict[str, Family], name: str, **labels: str) -> float:
+    """Of a metric without its buckets."""
+    samples = families[name].samples if name in families else []
+    return sum(one.value for one in samples if labels.items() <= one.labels.items() and "le" not in one.labels)
+
+
+def test_every_metric_of_the_table_is_there_and_counts(first_port: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = [scrape(first_port + ordinal) for ordinal in range(SHARDS)]
+        went = sum(total(one, "shardfleet_handoffs", shardfleet_direction="in") for one in found)
+        linked = all("shardfleet_link_clock_offset_seconds" in one for one in found)
+        if went >= 4 and linked and sum(total(one, "shardfleet_entities") for one in found) == 50:
+            break
+        assert time.monotonic() < deadline, [sorted(one) for one in found]
+        time.sleep(0.1)
+    # A counter's family is named without its _total.
+    table = {row.metric.prometheus_name.removesuffix("_total"): row.metric for row in SHARD_METRICS}
+    for ordinal, families in enumerate(found):
+        assert set(families) == set(table)
+        for name, family in families.items():
+            metric = table[name]
+            assert family.documentation == metric.description
+            assert family.type == {Kind.COUNTER: "counter", Kind.HISTOGRAM: "histogram"}.get(metric.kind, "gauge")
+            for sample in family.samples:
+                assert sample.labels["shardfleet_fleet"] == "arena"
+                assert sample.labels["shardfleet_shard"] == f"arena-{ordinal}"
+                for attribute in metric.attributes:
+                    value = sample.labels[attribute.label]
+                    assert not attribute.values or value in attribute.values, (name, attribute.name, value)
+        assert total(families, "shardfleet_shard_state", shardfleet_shard_state="active") == 1
+        assert total(families, "shardfleet_shard_state") == 1
+        assert 0 < total(families, "shardfleet_shard_lease_remaining_seconds") <= 3
+        assert total(families, "shardfleet_ticks", shardfleet_tick_outcome="simulated") > 10
+        assert total(families, "shardfleet_frames_refused") == total(families, "shardfleet_handoff_overlap") == 0
+        for name in ("shardfleet_redis_requests", "shardfleet_redis_io_bytes", "shardfleet_manifest_io_bytes",
+                     "shardfleet_link_io_bytes"):  # fmt: skip
+            assert total(families, name) > 0, name
+        took = families["db_client_operation_duration_seconds"].samples
+        assert sum(one.value for one in took if one.name.endswith("_sum")) > 0

@@ -221,7 +221,7 @@ class Cluster:
             World(self.config.world_low, self.config.world_high, 20, schema=Schema(2, Birds.dtype)), {"speed": 25.0}
         )
         self.store = MemoryStore(run_id="run-1", now_ms=lambda: (self.now_us - START_US) // 1000)
-        self.store.execute(Join(), generation="")
+        self.store.execute(Join(founds=True), generation="")
         self.layout = self._columns(shards)
         self.store.state.layout, self.store.state.layout_version = self.layout.to_json(), self.layout.version
         self._events: list[tuple[int, int, Callable[[], None]]] = []

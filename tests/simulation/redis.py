@@ -24,7 +24,7 @@ TIMEOUT_US = 1_000_000
 
 SNAPSHOT_US = 150_000
 KEPT_SNAPSHOTS = 10
-_FOUNDING_JOIN = Join(**({"founds": True} if ROLL_CALL else {}))
+_FOUNDING_JOIN = Join(founds=True)
 
 
 class RedisServer:

@@ -157,7 +157,7 @@ def test_an_id_is_not_spawned_again_while_a_journal_holds_its_despawn() -> None:
     """a-0 despawned it and has been down for minutes: the fold of all journals would let the despawn win."""
     now_ms = 1_000
     store = MemoryStore(run_id="run", now_ms=lambda: now_ms)
-    store.execute(Join(), generation="")
+    store.execute(Join(founds=True), generation="")
     epochs = {}
     for number, shard in enumerate(("a-0", "a-1")):
         recover = Recover(shard=shard, ordinal=number, address="", unix_us=1)

@@ -15,9 +15,11 @@ class EntryKind(StrEnum):
     DESPAWN = "despawn"
     RESTORE = "restore"
     """A row that the ledger gives to this shard, and that it did not have: by a census."""
+    HELD = "held"
+    """Rows that this shard had when it rejoined a Redis that had forgotten: as of the end of ``offer_tick``."""
 
 
-GAINS = (EntryKind.IN, EntryKind.SPAWN, EntryKind.RESTORE)
+GAINS = (EntryKind.IN, EntryKind.SPAWN, EntryKind.RESTORE, EntryKind.HELD)
 """The kinds with rows."""
 
 
@@ -27,8 +29,8 @@ class JournalEntry:
 
     ``rows`` is b"" in an answer of ``Publish`` and ``Tail``, which leave it out, and whole in ``ReadShard`` and
     ``ReadEntries``. ``ids`` and ``versions`` are set for ``out`` and ``despawn`` (versions: the new owner's, or
-    for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN, RESTORE: first grid tick to be
-    simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``). An OUT without a
+    for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN, RESTORE, HELD: first grid tick to
+    be simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``). An OUT without a
     ``transfer`` takes a copy away, at ``versions`` and below.
     """
 

@@ -6,8 +6,9 @@ docstrings here are the specification of both.
 
 Every request except ``Join``, ``Recover`` and the reads carries the actor's shard and epoch and is answered with
 ``Refused`` unless the generation in Redis (``meta.generation``) equals both Redis' run_id and the joined
-generation, and the actor's epoch is the stored one. No answer at all (connection lost, timed out) is ``None`` at
-the runtime: the request may or may not have been executed, now or later, and several times.
+generation (GENERATION; ``detail`` is the running one), no roll-call goes on (CLOSED), and the actor's epoch is the
+stored one. No answer at all (connection lost, timed out) is ``None`` at the runtime: the request may or may not have
+been executed, now or later, and several times.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from enum import StrEnum
 from .census_requests import RemoveCopy, RestoreEntity
 from .journal_requests import Entries, FleetRecords, Publish, ReadEntries, ReadFleet, Tail
 from .repair_requests import Overdue, ReadOverdue, Repair
+from .roll_requests import CallRoll, Ready, Rejoin, Rolled
 from .spawn_requests import Arrive, Despawn, Seed, Spawn
 from .transfer import TransferId
 
@@ -46,6 +48,8 @@ class RefusedReason(StrEnum):
     """RESIGN: the journal has an unapplied ``in``, or a record names the shard."""
     SEEDED = "seeded"
     """The world has its seed already."""
+    CLOSED = "closed"
+    """A roll-call goes on (core/roll_requests.py); ``detail`` is its phase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +88,22 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """Reads the generation. Sets ``meta.generation`` to Redis' run_id where there is none yet.
+    """Reads the generation.
 
     Answer: ``Joined``. The stored and the running one differ after a restart: only the operator's
     ``Reopen`` (all shards' leases have ended) or the roll-call may bring them together.
 
     A caller with a schema asks at the same time whether the fleet's entities fit it, where the two generations are
-    one: schemas that nothing has any more (no living member, no manifest with rows) are forgotten; where the caller
-    takes all that are left, its own becomes the newest one, ``meta.schema``, and is added to ``schemas``.
+    one and no roll-call goes on: schemas that nothing has any more (no living member, no manifest with rows) are
+    forgotten; where the caller takes all that are left, its own becomes the newest one, ``meta.schema``, and is added
+    to ``schemas``.
     """
 
     schema_hash: int = 0
     """0: the caller simulates nothing."""
+    founds: bool = False
+    """Where there is no generation, a world begins: Redis' run_id is stored. Only for who knows that no shard of this
+    fleet lives: with living ones it is a Redis that forgot, and theirs to call the roll."""
     schema: str = ""
     """Its columns as JSON; see core/schemas.py."""
     takes: tuple[int, ...] = ()
@@ -107,6 +115,7 @@ class Joined:
     generation: str
     """Redis' own run_id now."""
     stored: str
+    """'' where there is none."""
     misfit: str = ""
     """A schema of the fleet, as JSON, whose rows the caller does not take (of several the lowest hash); '' for none.
     Nothing was changed then."""
@@ -114,7 +123,8 @@ class Joined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reopen:
-    """By the operator alone, on a cold start: stored generation := run_id, if no shard's lease exists.
+    """By the operator alone, on a cold start: stored generation := run_id, if no shard's lease exists. A roll-call of
+    another generation ends with it.
 
     Answer: ``Done(OK)`` or ``Refused(HELD)`` (``wait_ms``: the longest lease left).
     """
@@ -129,7 +139,7 @@ class Recover:
     accepted and target is the shard -> its target_epoch becomes the new one; accepted and source is the shard ->
     the shard leaves the holders, and {target} alone clears as in RELEASED. ``members[shard]`` := address, ordinal
     and epoch; ``schema_of[shard]`` := schema_hash; the mark of a RESIGN goes. The journal and the manifest stay.
-    Refused only by GENERATION.
+    Refused only by GENERATION and CLOSED.
 
     Answer: ``Recovered``.
     """
@@ -152,7 +162,10 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renew:
-    """Sets the lease to ``ttl_ms``. Refused(HELD, wait_ms) while an older epoch's lease stands, or after RESIGN."""
+    """Sets the lease to ``ttl_ms``. Refused(HELD, wait_ms) while an older epoch's lease stands, or after RESIGN.
+
+    Runs in a roll-call too, where the lease stands: Refused(CLOSED) otherwise.
+    """
 
     shard: str
     epoch: int
@@ -349,7 +362,7 @@ class Elected:
 class LinkLease:
     """The pair's lease: taken where free, renewed where the actor's, else Refused(HELD, detail=holder).
 
-    ``ttl_ms`` 0 gives it up. The key comes from the sorted pair.
+    ``ttl_ms`` 0 gives it up. The key comes from the sorted pair. Runs in a roll-call too.
     """
 
     shard: str
@@ -361,6 +374,6 @@ class LinkLease:
 Request = (
     Join | Reopen | Recover | Renew | Ended | Claim | Resign | Observe | Begin | Accept | Reject | Cancel | Adopted
     | Released | Publish | Tail | ReadEntries | ReadFleet | Spawn | Seed | Arrive | Despawn | Elect | LinkLease
-    | Repair | ReadOverdue | RestoreEntity | RemoveCopy
+    | Repair | ReadOverdue | RestoreEntity | RemoveCopy | CallRoll | Rejoin | Ready
 )  # fmt: skip
-Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected | Overdue
+Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected | Overdue | Rolled

@@ -21,7 +21,8 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
 from ..core.histogram import Histogram
 from ..errors import StoreRefused
-from .scripts import Command, pack
+from .commands import Command
+from .scripts import pack
 
 _log = logging.getLogger(__name__)
 

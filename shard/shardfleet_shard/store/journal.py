@@ -28,6 +28,12 @@ def entry_from_values(entry_id: bytes, header: bytes, ids: bytes, versions: byte
     )
 
 
+def header_of(entry: JournalEntry) -> str:
+    """The reverse, of the header."""
+    transfer, peer = str(entry.transfer) if entry.transfer is not None else "-", entry.peer or "-"
+    return f"{entry.kind} {transfer} {peer} {entry.count} {entry.tick} {entry.offer_tick}"
+
+
 def entries_from_flat(flat: Sequence[bytes], width: int) -> tuple[JournalEntry, ...]:
     """``width`` values an entry: 4 without rows, 5 with them."""
     return tuple(entry_from_values(*flat[at : at + width]) for at in range(0, len(flat), width))

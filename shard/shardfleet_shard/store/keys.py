@@ -2,7 +2,7 @@
 
 | key | type | content |
 | --- | --- | --- |
-| meta | hash | generation, format, schema (newest hash), seeded, origin_tick, rests, ..., resigned:<shard> (epoch) |
+| meta | hash | generation, roll, format, schema (newest hash), seeded, origin_tick, ..., resigned:<shard> (epoch) |
 | layout | hash | version, json |
 | epoch | hash | shard -> its epoch; every shard that ever was |
 | lease:<shard> | string, PX | the epoch that may simulate |
@@ -15,20 +15,25 @@
 | active | zset | transfer ids by transfer_time_us |
 | decided:<shard>:<epoch> | hash | floor (this and all lower sequences are decided), and a field for each one above |
 | journal:<shard> | stream | h "kind transfer peer count tick offer_tick", i ids, v versions |
-| rows:<shard> | hash | journal entry id -> rows of `in` and `spawn`; apart, so that tailing never touches them |
+| rows:<shard> | hash | journal entry id -> its rows, where it has some; apart, so that tailing never touches them |
 | manifest:<shard> | hash | epoch, tick, position, header, chunks (their number) |
 | chunk:<shard>:<epoch>:<tick>:<n> | string | a manifest's chunks, n from 1 |
 | stage:<shard>:<epoch>:<tick>:<n> | string, PX | chunks on their way to a manifest; PUBLISH renames them |
+| stage:<shard>:<epoch>:<tick>:rejoin<n> | string, PX | rows on their way to journals; REJOIN takes them |
 | ids | hash | living entities: upper 7 bytes of the id (little-endian) -> 32-byte bitmap of the low byte |
 | schemas | hash | schema hash -> its columns as JSON, of every schema that something in the fleet may still have |
 | schema_of | hash | shard -> the schema hash of its newest process |
 | gone | zset | despawned ids (8 bytes, little-endian) by Unix ms, for 60 s and while a journal may hold the despawn |
+| roll | hash | shard -> "epoch said" or "epoch ready", while the roll is called |
+| told | set | "kind id" of the transfers' entries that were said in it |
 | counters | hash | started_transfers, started_entities, the same of completed, canceled ...; spawned, despawned |
 
 ``ids`` takes about 45 bytes for 256 neighbouring ids, and is exact for every u64; a set of decimal numbers would not
 be an intset above 2^63, and would need arithmetic that Lua's doubles cannot do.
 
 ``rests`` is "tick origin tick origin ...": from which grid tick a world that rested went on, and its origin until then.
+
+``roll`` in ``meta`` is "phase end call_ms", while the roll is called: the end of calling by Redis' clock.
 
 ``resigned:<shard>`` stays until the next RECOVER: a RESIGN that is repeated is answered the same, and a late RENEW of
 that epoch is refused.

@@ -40,13 +40,15 @@ from ..core.requests import (
     Request,
     Resign,
 )
+from ..core.roll_requests import CallRoll, Ready, Rejoin
 from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn
-from . import memory_census, memory_repair, memory_spawn, memory_transfers
+from . import memory_census, memory_repair, memory_roll, memory_spawn, memory_transfers
 from .keys import link_pair
 from .memory_state import OK, Journal, State, refused
 
 _UNGUARDED = (Ended, ReadFleet)
 _OF_NO_EPOCH = (Recover, Repair, RestoreEntity, RemoveCopy)
+_IN_A_ROLL_CALL = (Renew, LinkLease, Ready)
 
 
 class MemoryStore:
@@ -76,18 +78,26 @@ class MemoryStore:
             return self._reopen()
         if isinstance(request, Observe):
             return _observe(state, self.run_id)
+        if isinstance(request, CallRoll):
+            return memory_roll.call_roll(state, request, running=self.run_id, joined=generation)
+        if isinstance(request, Rejoin):
+            return memory_roll.rejoin(state, request, running=self.run_id, joined=generation)
         if not isinstance(request, _UNGUARDED):
             if not state.generation == self.run_id == generation:
-                return refused(RefusedReason.GENERATION, state.generation)
+                return refused(RefusedReason.GENERATION, self.run_id)
+            if state.roll is not None and not isinstance(request, _IN_A_ROLL_CALL):
+                return refused(RefusedReason.CLOSED, state.roll.phase)
             if not isinstance(request, _OF_NO_EPOCH) and not state.is_current((request.shard, request.epoch)):
                 return refused(RefusedReason.EPOCH, state.epochs.get(request.shard, 0))
         return _HANDLERS[type(request)](state, request)
 
     def _join(self, r: Join) -> Joined:
         state = self.state
-        state.generation = state.generation or self.run_id
+        if r.founds:
+            state.generation = state.generation or self.run_id
         joined = Joined(generation=self.run_id, stored=state.generation)
-        if not r.schema_hash or joined.stored != joined.generation or list(state.schemas) == [r.schema_hash]:
+        closed = joined.stored != joined.generation or state.roll is not None
+        if not r.schema_hash or closed or list(state.schemas) == [r.schema_hash]:
             return joined
         misfits = [known for known in state.schemas_in_use() if known not in (r.schema_hash, *r.takes)]
         if misfits:
@@ -102,7 +112,7 @@ class MemoryStore:
             left, shard = max(((state.lease_left_ms(name), name) for name in state.epochs), default=(0, ""))
             if left > 0:
                 return refused(RefusedReason.HELD, shard, left)
-            state.generation = self.run_id
+            state.generation, state.roll = self.run_id, None
         return OK
 
     # --- faults ------------------------------------------------------------------------------------------------
@@ -159,6 +169,8 @@ def _drop_claims(state: State, shard: str, *, but: Sequence[str] = ()) -> None:
 
 
 def _renew(state: State, r: Renew) -> Reply:
+    if state.roll is not None and not state.is_living((r.shard, r.epoch)):
+        return refused(RefusedReason.CLOSED, state.roll.phase)
     if state.resigned.get(r.shard) == r.epoch:
         return refused(RefusedReason.HELD, f"{r.shard} resigned", r.ttl_ms)
     if r.shard in state.leases and state.leases[r.shard][0] != r.epoch:
@@ -320,6 +332,7 @@ _HANDLERS: dict[type, Callable[[State, Any], Reply]] = {
     Despawn: memory_spawn.despawn,
     Elect: _elect,
     LinkLease: _link_lease,
+    Ready: memory_roll.ready,
     Repair: memory_repair.repair,
     ReadOverdue: memory_repair.read_overdue,
     RestoreEntity: memory_census.restore_entity,

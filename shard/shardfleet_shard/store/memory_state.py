@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.journal_requests import Entries, JournalEntry, Publish
 from ..core.requests import Begin, Done, Outcome, Refused, RefusedReason
+from ..core.roll_requests import RollPhase
 from ..core.transfer import TransferId
 from .journal import LIMIT, entry_order
 from .keys import FORMAT
@@ -78,6 +79,17 @@ class Journal:
         return bisect_right(self.entries, entry_order(entry_id), key=lambda entry: entry_order(entry.id))
 
 
+@dataclass(slots=True)
+class Roll:
+    """A roll-call that goes on; ``shards``: (epoch, whether it is ready); ``told``: "kind id" of a transfer."""
+
+    end_ms: int
+    call_ms: int
+    phase: RollPhase = RollPhase.CALLING
+    shards: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+
 Owner = tuple[str, int]
 """(shard, epoch)"""
 
@@ -112,6 +124,7 @@ class State:
     living: set[int] = field(default_factory=set)
     gone: dict[int, int] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
+    roll: Roll | None = None
     now_ms: int = 0
     """Redis' own clock, as of the request that is being executed."""
 

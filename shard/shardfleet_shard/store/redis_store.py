@@ -15,10 +15,11 @@ from ..core.journal_requests import FleetRecords, ReadFleet, ShardRecord
 from ..core.requests import Join, Joined, Reply, Request
 from ..core.schemas import schema_changed, schema_from_text, schema_to_text
 from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
+from .commands import Command
 from .connections import UNANSWERED, Answer, Connections
 from .journal import entries_from_flat
 from .keys import FORMAT, fleet_prefix
-from .scripts import TABLE, Command, all_lua, commands_of, script_command
+from .scripts import TABLE, all_lua, commands_of, script_command
 from .server_info import ServerInfo
 
 _log = logging.getLogger(__name__)
@@ -132,10 +133,13 @@ class RedisStore:
         """SCRIPT LOAD of all. Raises ``StoreUnavailable``, or ``StoreError`` where Redis will not have one."""
         await self.call([("SCRIPT", "LOAD", lua.text) for lua in all_lua()])
 
-    async def join(self, schema: Schema | None = None, *, takes: Sequence[int] = (), simulation: str = "") -> Joined:
+    async def join(
+        self, schema: Schema | None = None, *, takes: Sequence[int] = (), simulation: str = "", founds: bool = True
+    ) -> Joined:
         """Executes ``Join`` and sends what it learnt, Redis' run_id, with every further request.
 
         Args:
+            founds: see ``Join``.
             schema: the columns of ``simulation``, where the caller has one; ``takes``: hashes of former schemas whose
                 rows it can upgrade.
         Raises:
@@ -149,9 +153,10 @@ class RedisStore:
                 f"fleet {self.fleet!r} in Redis at {self.address} has data of format {stored_format.decode()!r}, "
                 f"this version reads {FORMAT!r}: use the version that wrote it, or start anew"
             )
-        request = Join()
+        request = Join(founds=founds)
         if schema is not None:
-            request = Join(schema_hash=schema.hash, schema=schema_to_text(schema), takes=tuple(takes))
+            text = schema_to_text(schema)
+            request = Join(founds=founds, schema_hash=schema.hash, schema=text, takes=tuple(takes))
         (reply,) = await self.execute([request])
         if not isinstance(reply, Joined):
             raise StoreUnavailable(f"no answer from Redis at {self.address}: {self.last_error}")

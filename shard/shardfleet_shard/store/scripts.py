@@ -46,19 +46,14 @@ from ..core.requests import (
     Request,
     Resign,
 )
+from ..core.roll_requests import CallRoll, Ready, Rejoin
 from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
 from ..core.transfer import TransferId
+from .commands import INLINE_LIMIT_BYTES, STAGE_TTL_MS, Argument, Command
 from .journal import entries_from_flat
 from .keys import FORMAT, link_pair
 from .living import to_bitmaps
-
-Argument = bytes | str | int
-Command = tuple[Argument, ...]
-
-STAGE_TTL_MS = 60_000
-"""Chunks that no closing script came for go by themselves."""
-INLINE_LIMIT_BYTES = 256_000
-"""A manifest up to this size travels in the closing script itself: one command, and one fsync."""
+from .roll import rejoin, rolled, stage_statements
 
 _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
@@ -243,8 +238,8 @@ def _groups(groups: Sequence[SpawnGroup]) -> tuple[Argument, ...]:
 
 
 TABLE: dict[type, Script] = {
-    Join: Script("join", lambda r: (FORMAT, r.schema_hash, r.schema, *r.takes), _joined),
-    Reopen: Script("reopen", _nothing),
+    Join: Script("join", lambda r: (FORMAT, r.schema_hash, r.schema, int(r.founds), *r.takes), _joined),
+    Reopen: Script("reopen", lambda _: (FORMAT,)),
     Recover: Script("recover", lambda r: (r.ordinal, r.address, r.unix_us, r.schema_hash), _recovered),
     Renew: Script("renew", lambda r: (r.ttl_ms,)),
     Ended: Script("ended", _nothing),
@@ -269,6 +264,9 @@ TABLE: dict[type, Script] = {
     Repair: Script("repair", _transfer),
     RestoreEntity: Script("restore_entity", lambda r: (r.owner, _id(r.entity), r.version, r.tick, r.offer_tick, r.row)),
     RemoveCopy: Script("remove_copy", lambda r: (r.shard, r.owner, _id(r.entity), r.tick)),
+    CallRoll: Script("call_roll", lambda r: (FORMAT, r.call_ms), rolled),
+    Rejoin: Script("rejoin", rejoin),
+    Ready: Script("ready", lambda r: (r.sequence, *map(str, r.open))),
     ReadOverdue: Script("overdue", lambda r: (r.through_us,), _overdue),
 }
 """All of core/requests.py but ``ReadFleet``, which is a read a shard; see redis_store.py."""
@@ -300,7 +298,9 @@ def commands_of(request: Request, prefix: str, generation: str) -> list[Command]
         shard=getattr(request, "shard", ""),
         epoch=getattr(request, "epoch", 0),
     )
-    return [*stage_commands(request, prefix), call] if isinstance(request, Publish) else [call]
+    if isinstance(request, Publish):
+        return [*stage_commands(request, prefix), call]
+    return [*stage_statements(request, prefix), call] if isinstance(request, Rejoin) else [call]
 
 
 def pack(command: Command) -> list[bytes]:

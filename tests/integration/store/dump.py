@@ -55,7 +55,7 @@ async def _dump_key(store: RedisStore, name: str, entry_ids: Mapping[str, Mappin
     elif kind == "active":
         flat = await read("ZRANGE", key, 0, -1, "WITHSCORES")
         dump[name] = {_text(one): int(score) for one, score in zip(flat[::2], flat[1::2], strict=True)}
-    elif kind == "holders":
+    elif kind in ("holders", "told"):
         dump[name] = sorted(_text(one) for one in await read("SMEMBERS", key))
     elif kind in ("record", "rows"):
         flat = await read("HGETALL", key)
@@ -73,9 +73,17 @@ async def _dump_key(store: RedisStore, name: str, entry_ids: Mapping[str, Mappin
         assert await read("PTTL", key) > 0, f"{name} would stay for ever"
     else:
         dump[name] = _hash(await read("HGETALL", key))
+        if kind == "meta" and "roll" in dump[name]:
+            dump[name]["roll"] = _without_end(dump[name]["roll"])
         if kind == "manifest":
             position = dump[name]["position"]
             dump[name]["position"] = entry_ids[rest].get(position, position)
+
+
+def _without_end(roll: str) -> str:
+    """By two clocks."""
+    phase, _, call_ms = roll.split(" ")
+    return f"{phase} {call_ms}"
 
 
 def _without_id(entry: JournalEntry) -> tuple[Any, ...]:
@@ -95,11 +103,19 @@ def dump_memory(state: State) -> Dump:
         meta["arrivals_through"] = str(state.arrivals_through)
     if state.schema:
         meta["schema"] = str(state.schema)
+    if state.phase != "run":
+        meta["phase"] = state.phase
+    roll: dict[str, str] = {}
+    if state.roll is not None:
+        meta["roll"] = f"{state.roll.phase} {state.roll.call_ms}"
+        roll = {shard: f"{e} {'ready' if done else 'said'}" for shard, (e, done) in state.roll.shards.items()}
     dump: Dump = {
         "meta": meta,
+        "roll": roll,
+        "told": sorted(state.roll.told) if state.roll is not None else [],
         "schemas": {str(known): text for known, text in state.schemas.items()},
         "schema_of": {shard: str(known) for shard, known in state.schema_of.items()},
-        "layout": {"version": str(state.layout_version), "json": state.layout},
+        "layout": {"version": str(state.layout_version), "json": state.layout} if state.layout_version else {},
         "epoch": {shard: str(epoch) for shard, epoch in state.epochs.items()},
         "claims": {path: f"{shard} {epoch}" for path, (shard, epoch) in state.claims.items()},
         "members": {shard: f"{o} {epoch} {address}" for shard, (o, epoch, address) in state.members.items()},

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
-from shardfleet_shard.core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
+from shardfleet_shard.core.journal_requests import (
+    GAINS,
+    EntryKind,
+    JournalEntry,
+    Publish,
+    ReadEntries,
+    ReadFleet,
+    Tail,
+)
 from shardfleet_shard.core.repair_requests import ReadOverdue, Repair
 from shardfleet_shard.core.requests import (
     Accept,
@@ -30,6 +38,7 @@ from shardfleet_shard.core.requests import (
     Request,
     Resign,
 )
+from shardfleet_shard.core.roll_requests import CallRoll, Ready, Rejoin, Statement, WorldKnown
 from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 
@@ -39,6 +48,8 @@ LEASE_MS = 600_000
 FIRST_EPOCH = 1_790_000_000_000_000
 LAYOUT_VERSION = 3
 SCHEMAS = (7, 2**32 - 1, 12)
+CALL_MS = 600_000
+SAID = (EntryKind.HELD, EntryKind.HELD, EntryKind.SPAWN, EntryKind.DESPAWN, EntryKind.IN, EntryKind.OUT)
 
 
 FEW_IDS = (1, 2, 255, 256, 2**64 - 1)
@@ -64,6 +75,8 @@ class Interleaving:
     sequences: dict[tuple[str, int], int] = field(default_factory=dict)
     tick: int = 0
     arrived: int = -1
+    roll_weight: int = 0
+    """How often requests of a roll-call come, beside the others."""
     history: list[Request] = field(default_factory=list)
 
     def next(self) -> Request:
@@ -108,6 +121,9 @@ class Interleaving:
             (1, lambda _: Observe()),
             (1, lambda _: ReadFleet()),
             (1, lambda _: Reopen()),
+            (self.roll_weight, self._rejoin),
+            (self.roll_weight, self._ready),
+            (self.roll_weight, lambda _: CallRoll(call_ms=CALL_MS)),
         ]
         maker = self.rng.choices([one for _, one in makers], [weight for weight, _ in makers])[0]
         return maker(shard)
@@ -132,7 +148,7 @@ class Interleaving:
     def _join(self) -> Request:
         own = self.rng.choices([0, *SCHEMAS], (1, 6, 1, 1))[0]
         takes = tuple(one for one in SCHEMAS if self.rng.random() < 0.5)
-        return Join(schema_hash=own, schema=f"columns of {own}", takes=takes)
+        return Join(schema_hash=own, schema=f"columns of {own}", takes=takes, founds=bool(self.tick % 2))
 
     def _renew(self, shard: str) -> Request:
         return Renew(**self._me(shard), ttl_ms=LEASE_MS)
@@ -319,9 +335,73 @@ class Interleaving:
         peer = self.rng.choice([one for one in SHARDS if one != shard])
         return LinkLease(**self._me(shard), peer=peer, ttl_ms=self.rng.choice([0, LEASE_MS, LEASE_MS]))
 
+    def _rejoin(self, shard: str) -> Request:
+        me = self._me(shard)
+        statements = [self._said(shard, kind) for kind in self.rng.choices(SAID, k=self.rng.randint(0, 6))]
+        return Rejoin(
+            **me,
+            tick=self.tick,
+            ordinal=SHARDS.index(shard),
+            address=f"[::1]:{self.tick}",
+            schema_hash=self.rng.choice(SCHEMAS),
+            schema="columns",
+            takes=tuple(one for one in SCHEMAS if self.rng.random() < 0.3),
+            lease_ms=self.rng.choice([0, LEASE_MS, LEASE_MS]),
+            call_ms=CALL_MS,
+            world=WorldKnown(
+                layout_version=self.rng.choice([0, LAYOUT_VERSION, LAYOUT_VERSION]),
+                layout="{}",
+                phase=self.rng.choice(["run", "run", "settle"]),
+                seeded=self.rng.random() < 0.5,
+                origin_tick=77,
+                arrivals_through=self.rng.choice([-1, self.arrived]),
+            ),
+            statements=tuple(statements),
+        )
+
+    def _said(self, shard: str, kind: EntryKind) -> Statement:
+        count = self.rng.randint(1, 3)
+        ids = self.rng.sample(range(1, 400), count)
+        packed, versions = pack_ids(ids), pack_versions([self.rng.randint(1, 5) for _ in ids])
+        rows = packed + versions + self.rng.randbytes(36 * count)
+        if self.rng.random() < 0.05:
+            rows += bytes(300_000)
+        owner, transfer, peer = shard, None, ""
+        entry_id = self.rng.choice(["", self.rng.choice(self.seen[shard])])
+        if kind in (EntryKind.IN, EntryKind.OUT):
+            begin = self._transfer()
+            sequence = self.rng.randint(1, 4)
+            transfer = begin.transfer if begin is not None else TransferId(shard, self._epoch(shard), sequence)
+            owner, peer = self.rng.sample(SHARDS, 2)
+            entry_id = ""
+        has_rows = kind in GAINS
+        entry = JournalEntry(
+            id="" if entry_id == "0-0" else entry_id,
+            kind=kind,
+            transfer=transfer,
+            peer=peer,
+            count=count,
+            tick=self.tick,
+            offer_tick=self.tick - 1,
+            ids=b"" if has_rows else packed,
+            versions=b"" if has_rows else versions,
+            rows=rows if has_rows else b"",
+        )
+        return Statement(owner=owner, entry=entry)
+
+    def _ready(self, shard: str) -> Request:
+        me = self._me(shard)
+        last = self.sequences.get((shard, me["epoch"]), 0)
+        known = {begin.transfer for begin in self.transfers[-8:] if self.rng.random() < 0.5}
+        return Ready(**me, sequence=last, open=tuple(sorted(known)))
+
 
 def with_entry_ids(request: Request, to_server: dict[str, dict[str, str]]) -> Request:
     """The same request in the server's entry ids."""
+    if isinstance(request, Rejoin):
+        known = to_server[request.shard]
+        said = [replace(s, entry=replace(s.entry, id=known.get(s.entry.id, ""))) for s in request.statements]
+        return replace(request, statements=tuple(said))
     if isinstance(request, Publish | Tail | ReadEntries):
         known = to_server[request.shard]
         if isinstance(request, Publish):

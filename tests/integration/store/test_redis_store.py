@@ -9,10 +9,11 @@ import pytest
 from shardfleet_shard.core.requests import Cancel, Join, Joined, Observe, Refused, RefusedReason, Renew, Reopen, Request
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
+from shardfleet_shard.store.commands import Command
 from shardfleet_shard.store.connections import UNANSWERED
 from shardfleet_shard.store.keys import FORMAT
 from shardfleet_shard.store.redis_store import RedisStore
-from shardfleet_shard.store.scripts import Command, all_lua
+from shardfleet_shard.store.scripts import all_lua
 
 from tests.integration.servers import SERVER_KINDS, RedisServer, ServerKind, free_port, missing_reason, redis_server
 
@@ -182,10 +183,10 @@ async def test_no_answer_is_none_and_the_connection_is_not_used_again(server: Re
     await store.connect()
     await store.join()
     await store.call([("CLIENT", "PAUSE", 400, "WRITE")])
-    assert await store.execute([Observe(), Join()]) == [None, None]
+    assert await store.execute([Observe(), Join(founds=True)]) == [None, None]
     assert "no answer within" in store.last_error
     await asyncio.sleep(0.5)
-    assert isinstance((await store.execute([Join()]))[0], Joined)
+    assert isinstance((await store.execute([Join(founds=True)]))[0], Joined)
     await store.close()
 
 
@@ -210,7 +211,7 @@ async def test_memory_exhausted_is_no_answer() -> None:
     with redis_server(options=["--maxmemory", "1"]) as server:
         store = RedisStore(server.limited_url, "full")
         await store.connect()
-        assert await store.execute([Join()]) == [None]
+        assert await store.execute([Join(founds=True)]) == [None]
         assert "OOM" in store.last_error or "memory" in store.last_error
         with pytest.raises(StoreUnavailable):
             await store.join()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from shardfleet_shard.core.journal_requests import Entries, FleetRecords, ReadFleet
+from shardfleet_shard.core.journal_requests import Entries, FleetRecords, Publish, ReadEntries, ReadFleet, Tail
 from shardfleet_shard.core.requests import (
     Done,
     Elected,
@@ -20,19 +20,23 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
 )
+from shardfleet_shard.core.roll_requests import Rejoin, Rolled
 from shardfleet_shard.core.spawn_requests import Arrive
 from shardfleet_shard.store.memory import MemoryStore
+from shardfleet_shard.store.memory_state import State
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.store.scripts import TABLE
 
 from tests.integration.servers import RedisServer
 
 from .dump import dump_memory, dump_redis
-from .interleaving import LAYOUT_VERSION, SHARDS, Interleaving, with_entry_ids
+from .interleaving import CALL_MS, LAYOUT_VERSION, SHARDS, Interleaving, with_entry_ids
 
 STEPS = 300
 BATCH = 6
-SEEDS = range(10)
+FORGETS, PASSES = (90, 150, 210), (105, 115, 165, 175, 225, 235)
+"""Steps at which Redis is another, and at which a roll-call moves on, in the forgetful ones."""
+SEEDS, FORGETFUL = range(15), range(10, 15)
 NOW_MS = 1_790_000_000_000
 
 
@@ -79,6 +83,8 @@ class Comparison:
         if isinstance(reply, Refused):
             detail = reply.detail if reply.reason is not RefusedReason.BUSY else reply.detail.split(" ")[0]
             return replace(reply, detail=detail, wait_ms=int(reply.wait_ms > 0))
+        if isinstance(reply, Rolled):
+            return replace(reply, wait_ms=int(reply.wait_ms > 0))
         if isinstance(reply, Recovered):
             return replace(reply, lease_left_ms=int(reply.lease_left_ms > 0))
         if isinstance(reply, Entries):
@@ -109,6 +115,31 @@ class Comparison:
         elif isinstance(request, Arrive) and isinstance(expected, Done):
             self.made.arrived = request.through
 
+    async def forget(self) -> None:
+        """The stored generation is another, as after a restart; sometimes nothing else is left either."""
+        if self.made.rng.random() < 0.4:
+            (keys,) = await self.store.call([("KEYS", f"{self.store.prefix}*")])
+            await self.store.call([("UNLINK", *keys)])
+            self.model.state = State()
+            for known in (self.to_server, self.to_model):
+                known.update({shard: {"0-0": "0-0"} for shard in SHARDS})
+            self.made.seen.update({shard: ["0-0"] for shard in SHARDS})
+            of_entries = (Publish, Tail, ReadEntries, Rejoin)
+            self.made.history = [old for old in self.made.history if not isinstance(old, of_entries)]
+        else:
+            await self.store.call([("HSET", f"{self.store.prefix}meta", "generation", "another")])
+            self.model.state.generation = "another"
+
+    async def pass_lease(self) -> None:
+        """Calling ends; later, nobody is waited for any more."""
+        roll = self.model.state.roll
+        assert roll is not None
+        ago_ms = self.made.rng.choice([1, CALL_MS + 1])
+        roll.end_ms = NOW_MS - ago_ms
+        (now,) = await self.store.call([("TIME",)])
+        text = f"{roll.phase} {int(now[0]) * 1000 - ago_ms} {CALL_MS}"
+        await self.store.call([("HSET", f"{self.store.prefix}meta", "roll", text)])
+
 
 async def compare(store: RedisStore, seed: int) -> Counter[str]:
     model = MemoryStore(run_id=store.generation, now_ms=lambda: NOW_MS)
@@ -116,7 +147,12 @@ async def compare(store: RedisStore, seed: int) -> Counter[str]:
     await store.run_script("write_layout", LAYOUT_VERSION, "{}")
     model.state.layout_version, model.state.layout = LAYOUT_VERSION, "{}"
     comparison = Comparison(store, model, Interleaving(random.Random(seed)))
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        if step in FORGETS and seed in FORGETFUL:
+            await comparison.forget()
+        elif step in PASSES and model.state.roll is not None:
+            await comparison.pass_lease()
+        comparison.made.roll_weight = 25 if model.state.generation != store.generation or model.state.roll else 0
         batch = [comparison.made.next() for _ in range(comparison.made.rng.randint(1, BATCH))]
         reads = [request for request in batch if isinstance(request, ReadFleet)]  # a read after the call's pipeline
         for part in ([request for request in batch if not isinstance(request, ReadFleet)], reads):
@@ -141,6 +177,9 @@ Repair canceled|Repair accepted|Repair decided|ReadOverdue|ReadOverdue refused e
 RestoreEntity ok|RestoreEntity decided|RestoreEntity refused held|RestoreEntity refused older
 RemoveCopy ok|RemoveCopy refused held|RemoveCopy refused older
 Resign ok|Resign refused busy|Elect somebody|Elect nobody|LinkLease ok|LinkLease refused held|Reopen ok
+CallRoll|Rejoin ok|Rejoin refused epoch|Rejoin refused closed|Ready ok|Ready refused closed
+Begin refused closed|Accept refused closed|Recover refused closed|Publish refused closed|Renew refused closed
+Repair refused closed|RestoreEntity refused closed
 """
 
 

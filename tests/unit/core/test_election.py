@@ -41,7 +41,7 @@ def test_redis_comes_to_the_same_once_everybody_has_looked(drawn: list[tuple[int
     from shardfleet_shard.core.requests import Elect, Join
 
     store = MemoryStore(run_id="run", now_ms=lambda: 0)
-    store.execute(Join(), generation="")
+    store.execute(Join(founds=True), generation="")
     members = members_of(drawn)
     for member in members:
         store.state.epochs[member.shard] = member.epoch

@@ -97,7 +97,7 @@ class World:
             telemetry_interval_us=60_000_000,
         )
         self.store = MemoryStore(run_id="run", now_ms=lambda: (self.clock.now_us - START_US) // 1000)
-        self.store.execute(Join(), generation="")
+        self.store.execute(Join(founds=True), generation="")
         layout = _columns(names)
         self.store.state.layout, self.store.state.layout_version = layout.to_json(), layout.version
         self.layout = layout

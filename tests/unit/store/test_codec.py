@@ -66,7 +66,7 @@ def test_includes_come_once_and_before_their_user() -> None:
     text = load_lua("resign").text
     assert text.count("local function append(") == 1
     assert text.count("local call = redis.call") == 1
-    assert text.index("local call = redis.call") < text.index("stored ~= joined") < text.index("refused('busy'")
+    assert text.index("local call = redis.call") < text.index("meta[1] ~= joined") < text.index("refused('busy'")
     assert "-- include" not in "".join(lua.text for lua in all_lua())
 
 
@@ -78,23 +78,16 @@ def test_every_script_file_is_named_by_its_sha() -> None:
 
 @pytest.mark.parametrize("name", [lua.name for lua in all_lua()])
 def test_scripts_of_shards_are_guarded(name: str) -> None:
-    """All but these compare the generation; all of these but RECOVER and the watchdog's the actor's epoch too."""
+    """All but these compare the generation, and are refused in a roll-call; all of these but RECOVER, the operator's
+    and the watchdog's the actor's epoch too."""
     text = load_lua(name).text
-    free = {
-        "join",
-        "reopen",
-        "ended",
-        "observe",
-        "read_shard",
-        "write_layout",
-        "shift_origin",
-        "active",
-        "living",
-        "export",
-    }
-    watchdogs = {"repair", "restore_entity", "remove_copy"}
-    assert ("stored ~= joined" in text) == (name not in free)
-    assert ("stored ~= epoch" in text) == (name not in free | {"recover"} | watchdogs)
+    reads = {"observe", "read_shard", "active", "living", "export"}
+    free = reads | {"join", "reopen", "ended", "call_roll", "rejoin"}
+    in_a_roll_call = {"renew", "link_lease", "ready"}
+    of_no_epoch = {"recover", "write_layout", "shift_origin", "repair", "restore_entity", "remove_copy"}
+    assert ("meta[1] ~= joined" in text) == (name not in free)
+    assert ("And the world must be open" in text) == (name not in free | in_a_roll_call)
+    assert ("actor is its shard's newest process" in text) == (name not in free | of_no_epoch)
 
 
 def publish(*chunks: bytes) -> Publish:

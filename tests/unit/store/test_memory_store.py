@@ -59,7 +59,7 @@ class World:
     @classmethod
     def start(cls) -> World:
         world = cls(MemoryStore(run_id="run", now_ms=lambda: world.now_ms), "run")
-        assert world.ask(Join()) == Joined(generation="run", stored="run")
+        assert world.ask(Join(founds=True)) == Joined(generation="run", stored="run")
         world.store.state.layout_version, world.store.state.layout = 1, "{}"
         for ordinal, (shard, cell) in enumerate(((A, "0"), (B, "1"))):
             recovered = world.ask(Recover(shard=shard, ordinal=ordinal, address="h", unix_us=500))
@@ -180,7 +180,7 @@ def test_journal_ids_rise_also_when_the_clock_falls(world: World) -> None:
 def test_a_restart_refuses_everyone_until_reopened(world: World) -> None:
     world.store.restart()
     assert world.reason(world.begin()) is RefusedReason.GENERATION
-    joined = world.ask(Join())
+    joined = world.ask(Join(founds=True))
     assert joined == Joined(generation=world.store.run_id, stored="run")
     world.generation = world.store.run_id
     assert world.reason(world.begin()) is RefusedReason.GENERATION
@@ -206,7 +206,7 @@ def test_a_restored_snapshot_forgets_what_came_later(world: World) -> None:
 
 def test_wiped_data_are_gone_and_the_process_is_another(world: World) -> None:
     world.store.wipe()
-    assert world.ask(Join()) == Joined(generation="run+1", stored="run+1")
+    assert world.ask(Join(founds=True)) == Joined(generation="run+1", stored="run+1")
     assert world.reason(Renew(**world.me(A), ttl_ms=1)) is RefusedReason.GENERATION
     world.generation = "run+1"
     assert world.ask(Renew(**world.me(A), ttl_ms=1)) == Refused(reason=RefusedReason.EPOCH, detail="0")
@@ -244,7 +244,7 @@ def test_every_request_has_a_script_and_a_model() -> None:
 
     kinds = {kind.__name__ for kind in get_args(Request)}
     assert {kind.__name__ for kind in TABLE} == kinds - {"ReadFleet"}
-    assert {kind.__name__ for kind in _HANDLERS} == kinds - {"Join", "Reopen", "Observe"}
+    assert {kind.__name__ for kind in _HANDLERS} == kinds - {"Join", "Reopen", "Observe", "CallRoll", "Rejoin"}
 
 
 # --- schemas ----------------------------------------------------------------------------------------------------

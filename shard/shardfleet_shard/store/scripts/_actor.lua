@@ -1,7 +1,2 @@
 -- include _generation
-do
-  local stored = call('HGET', prefix .. 'epoch', shard)
-  if stored ~= epoch then
-    return refused('epoch', stored or '0')
-  end
-end
+-- include _epoch

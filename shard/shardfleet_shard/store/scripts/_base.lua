@@ -15,6 +15,11 @@ local function integer(number)
   return string.format('%.0f', number)
 end
 
+local function now_ms()
+  local now = call('TIME')
+  return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+end
+
 local function lease_left_ms(name)
   return math.max(call('PTTL', prefix .. 'lease:' .. name), 0)
 end

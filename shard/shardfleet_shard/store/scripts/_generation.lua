@@ -1,7 +1,5 @@
--- Redis must be the one that the caller joined, and must not have forgotten or gone back since.
-do
-  local stored = call('HGET', prefix .. 'meta', 'generation')
-  if stored ~= joined or run_id() ~= joined then
-    return refused('generation', stored or '')
-  end
+-- include _run
+-- And the world must be open.
+if roll then
+  return refused('closed', string.match(roll, '^%a+'))
 end

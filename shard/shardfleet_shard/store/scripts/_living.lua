@@ -4,10 +4,9 @@ local GONE_MS = 60000
 local BATCH = 1000 -- unpack() fails somewhere above 7,000 values
 
 local function expire_gone()
-  local now = call('TIME')
-  local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+  local now = now_ms()
   -- A despawn that still stands in a journal (its shard may be down) would beat a spawn of the same id after it.
-  local through_ms = now_ms - GONE_MS
+  local through_ms = now - GONE_MS
   for _, name in ipairs(call('HKEYS', prefix .. 'epoch')) do
     local oldest = call('XRANGE', prefix .. 'journal:' .. name, '-', '+', 'COUNT', 1)[1]
     if oldest then
@@ -15,7 +14,7 @@ local function expire_gone()
     end
   end
   call('ZREMRANGEBYSCORE', prefix .. 'gone', '-inf', integer(through_ms))
-  return now_ms
+  return now
 end
 
 -- Calls `each` with the first and last index of every BATCH of `values`.

@@ -33,6 +33,25 @@ local function decide(source, source_epoch, sequence)
   end
 end
 
+-- All through `sequence`.
+local function decide_through(source, source_epoch, sequence)
+  local name = prefix .. 'decided:' .. source .. ':' .. source_epoch
+  local floor = tonumber(call('HGET', name, 'floor') or 0)
+  if sequence <= floor then
+    return
+  end
+  for _, field in ipairs(call('HKEYS', name)) do
+    if field ~= 'floor' and tonumber(field) <= sequence then
+      call('HDEL', name, field)
+    end
+  end
+  floor = sequence
+  while call('HDEL', name, integer(floor + 1)) == 1 do
+    floor = floor + 1
+  end
+  call('HSET', name, 'floor', integer(floor))
+end
+
 local function count_transfer(what, entities)
   call('HINCRBY', prefix .. 'counters', what .. '_transfers', 1)
   call('HINCRBY', prefix .. 'counters', what .. '_entities', entities)

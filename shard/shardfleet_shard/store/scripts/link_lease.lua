@@ -1,5 +1,6 @@
 -- include _base
--- include _actor
+-- include _run
+-- include _epoch
 -- [5] the two shards' names, sorted, [6] milliseconds, 0 to give it up.
 local name = prefix .. 'link:' .. ARGV[5]
 local holder = string.match(call('GET', name) or '', '^(%S+) ')

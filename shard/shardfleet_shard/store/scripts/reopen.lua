@@ -1,4 +1,5 @@
 -- include _base
+-- [5] the data's format.
 local running = run_id()
 if call('HGET', prefix .. 'meta', 'generation') == running then
   return 'ok'
@@ -14,4 +15,7 @@ if longest > 0 then
   return refused('held', holder, longest)
 end
 call('HSET', prefix .. 'meta', 'generation', running)
+call('HSETNX', prefix .. 'meta', 'format', ARGV[5])
+call('HDEL', prefix .. 'meta', 'roll')
+call('DEL', prefix .. 'roll', prefix .. 'told')
 return 'ok'

@@ -1,4 +1,5 @@
 -- include _base
+-- include _generation
 -- By the operator alone, before a resting world goes on. [5] the origin as the caller read it, [6] the new one, [7] the
 -- grid tick from which it holds. The last 16 rests are kept: what was written before them has long been published.
 local origin = call('HGET', prefix .. 'meta', 'origin_tick') or '0'

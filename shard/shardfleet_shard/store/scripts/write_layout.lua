@@ -1,4 +1,5 @@
 -- include _base
+-- include _generation
 -- By the operator alone. [5] version, [6] JSON. Its version rises; the same layout again changes nothing.
 local stored = call('HMGET', prefix .. 'layout', 'version', 'json')
 if stored[1] == ARGV[5] and stored[2] == ARGV[6] then

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.journal_requests import ShardRecord
-from shardfleet_shard.core.ledger import ShardEvidence, holdings
+from shardfleet_shard.core.ledger import ShardEvidence, holdings, resolved
 from shardfleet_shard.core.manifest import FROZEN, PASSING, AuthorityManifest
+from shardfleet_shard.core.takeover_requests import is_alias
 
 CONFIRM_AFTER_US = 1_500_000
 """Two censuses that are to agree lie at least this far apart."""
@@ -92,12 +93,15 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
     passing = frozen = 0
     published: dict[str, tuple[int, int]] = {}
     ids, versions, shards = [_NO_IDS], [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
-    for number, record in enumerate(records):
+    evidences = []
+    for record in records:
         evidence, manifest = _read(record)
-        if manifest is not None:
+        evidences.append(evidence)
+        if manifest is not None and not is_alias(record.shard):
             published[record.shard] = (manifest.epoch, manifest.tick)
             passing += int(np.count_nonzero(manifest.states == PASSING))
             frozen += int(np.count_nonzero(manifest.states == FROZEN))
+    for number, evidence in enumerate(resolved(evidences)):
         held, at_version = holdings(evidence)
         ids.append(held)
         versions.append(at_version)

@@ -20,7 +20,7 @@ import numpy as np
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
 from shardfleet_shard.core.columns import Columns, packed_schema_hash
 from shardfleet_shard.core.journal_requests import GAINS, EntryKind, ShardRecord
-from shardfleet_shard.core.ledger import NOBODY, Ledger, evidence_of, fold_records, holdings
+from shardfleet_shard.core.ledger import NOBODY, Ledger, evidence_of_fleet, fold_records, holdings
 from shardfleet_shard.core.ledger import entry_rows as rows_of
 from shardfleet_shard.core.manifest import AuthorityManifest
 
@@ -128,4 +128,4 @@ def _switch_ticks(records: Iterable[ShardRecord], wanted: set[int]) -> dict[int,
 
 
 def _holders(records: Iterable[ShardRecord], entity: int) -> list[str]:
-    return [record.shard for record in records if np.any(holdings(evidence_of(record))[0] == np.uint64(entity))]
+    return [one.shard for one in evidence_of_fleet(records) if np.any(holdings(one)[0] == np.uint64(entity))]

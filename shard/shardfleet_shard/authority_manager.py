@@ -15,6 +15,7 @@ from .core.clock import Clock
 from .core.frames import PROTOCOL_VERSION, Answer, Final, Frame, Hello, Nudge, Offer
 from .core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from .core.requests import LinkLease, Renew, Reply, Request
+from .core.takeover_requests import ReadTaken
 from .core.trace_events import TraceEvent, TraceTick
 from .life import RuntimeState
 from .net.links import HandoffConnectionManager
@@ -353,7 +354,7 @@ def _lane_of(request: Request) -> str:
     match request:
         case Renew():
             return "lease"
-        case Publish() | ReadFleet() | ReadEntries() | Tail():
+        case Publish() | ReadFleet() | ReadTaken() | ReadEntries() | Tail():
             return "bulk"
         case _:
             return "transfers"

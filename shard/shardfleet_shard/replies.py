@@ -39,7 +39,9 @@ from .core.requests import (
 )
 from .core.spawn_requests import Arrive, Despawn, Seed
 from .core.stream import EntityStream
-from .errors import SimulationError
+from .core.takeover import Takeovers
+from .core.takeover_requests import ReadTaken
+from .errors import SchemaChanged, SimulationError
 from .exit_codes import ExitCode
 from .farewell import Farewell
 from .life import OVER, Life, RuntimeState
@@ -60,6 +62,7 @@ class ReplyDesk:
     overdue: OverdueTransfers
     despawns: Despawns
     comeback: Comeback
+    takeovers: Takeovers
     telemetry: TelemetryPublisher
     farewell: Farewell
     nudge_all: Callable[[], None]
@@ -98,6 +101,8 @@ class ReplyDesk:
                     self.life.state = RuntimeState.RECOVERING
             case ReadFleet(), (FleetRecords() | None):
                 self.comeback.handle_fleet(reply, now_us)
+            case ReadTaken(), (FleetRecords() | None):
+                self._taken(request, reply, now_us)
             case Elect(), (Elected() | None):
                 self.election.answered(reply, now_us)
             case ((Seed() | Arrive()), (Done() | Refused() | None)):
@@ -128,6 +133,12 @@ class ReplyDesk:
             self.journal_reader.handle_fetched(reply)
         except SimulationError as error:
             self.life.end(ExitCode.SIMULATION, f"while taking up rows of former columns: {error}")
+
+    def _taken(self, request: ReadTaken, reply: FleetRecords | None, now_us: int) -> None:
+        try:
+            self.takeovers.handle_reply(request, reply, now_us)
+        except (ValueError, SchemaChanged, SimulationError) as error:
+            self.life.end(ExitCode.SIMULATION, f"while taking over {request.alias}: {error}")
 
     def _observed(self, reply: Observed | None, now_us: int) -> None:
         holder = self.membership.members.get(self.election.holder)

@@ -31,6 +31,7 @@ from .core.planner import BorderHandoffPlanner
 from .core.requests import Elect, Recovered, Reply, Request
 from .core.simulation import Simulation
 from .core.stream import EntityStream
+from .core.takeover import Takeovers
 from .core.ticks import TickGrid
 from .errors import SimulationError
 from .exit_codes import ExitCode
@@ -97,10 +98,11 @@ class ServerAuthorityRuntime:
             ),
         )
         self.mailbox = TransferMailbox(self.context, self.planner.delay)
-        self.journal_reader = JournalReader(self.context, self.mailbox, self.stream)
+        self.takeovers = Takeovers(self.context, self.mailbox)
+        self.journal_reader = JournalReader(self.context, self.mailbox, self.stream, self.takeovers)
         self.overdue = OverdueTransfers(self.context, self.mailbox, self.journal_reader)
         self.despawns = Despawns(self.context)
-        self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream)
+        self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream, self.takeovers)
         self.telemetry = TelemetryPublisher(self.context)
         self.unreachable: tuple[str, ...] = ()
         self.life = Life(self.context)
@@ -125,6 +127,7 @@ class ServerAuthorityRuntime:
             overdue=self.overdue,
             despawns=self.despawns,
             comeback=self.comeback,
+            takeovers=self.takeovers,
             telemetry=self.telemetry,
             farewell=self.farewell,
             nudge_all=self._nudge_all,
@@ -223,6 +226,7 @@ class ServerAuthorityRuntime:
         self.mailbox.switch_due(tick)
         self.mailbox.adopt_due(tick)
         self.stream.take_due(tick)
+        self.takeovers.take_due(tick)
 
     def _simulate(self, tick: int) -> bool:
         """3. One step on the back buffer; without the lease at its end the tick never happened."""
@@ -307,6 +311,7 @@ class ServerAuthorityRuntime:
         quiet = self.state is RuntimeState.SETTLING and self.farewell.quiet
         self.journal_reader.poll(now_us, publishing=self.telemetry.in_flight is not None or quiet)
         self.overdue.poll(now_us)
+        self.takeovers.poll(now_us)
         self.despawns.repeat(now_us)
         if self.state is RuntimeState.SETTLING:
             self.farewell.advance(failing=bool(self.failure.count))

@@ -17,7 +17,7 @@ from typing import Self
 import pytest
 
 from .capabilities import ROLL_CALL
-from .faults import KINDS, LOSSES
+from .faults import ENDINGS, KINDS, LOSSES
 from .hits import STATES
 from .plan import make_plan
 from .runs import Result, run_plan
@@ -29,7 +29,7 @@ PAIRS_FROM_SEEDS = 2_000
 CHUNK = 8
 """Seeds that a process takes at once: a second or two of work."""
 BUCKET_US = 50_000
-STRIKING = [*KINDS, *(LOSSES if ROLL_CALL else ())]
+STRIKING = [*KINDS, *ENDINGS, *(LOSSES if ROLL_CALL else ())]
 """Kinds that are to hit every state."""
 PAIRS = [f"{state} / {kind}" for kind in STRIKING for state in STATES]
 

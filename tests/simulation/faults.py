@@ -106,6 +106,12 @@ LOSSES: dict[str, Kind] = {
     "redis without any data": Kind(1.0, lambda r, _: {"length_us": 50_000}),
 }
 """What a roll-call makes good as long as every shard lives: not drawn with the others, see plan.py."""
+ENDINGS: dict[str, Kind] = {
+    "never comes back": Kind(
+        1.0, lambda r, _: {"length_us": r.choice([0, r.randint(50_000, 1_500_000)]), "amount": r.randint(0, 6)}
+    ),
+}
+"""One at most in a plan: who is left must be able to go on. ``length_us``: from the lease's end to the takeover."""
 HARMLESS = (
     "frame lost", "frame doubled", "frame late", "frame reordered", "link cut", "link cut one way", "request doubled",
     "request very late", "clock drifts",
@@ -154,6 +160,9 @@ def strike(fleet: Fleet, fault: Fault, shard: str) -> None:
         case "crash":
             process.crash_after = fault.amount
             return  # counts when it comes
+        case "never comes back":
+            process.crash_after, process.taken_after_us = fault.amount, fault.length_us
+            return
         case "stopped" | "stopped past its lease":
             process.stopped_until_us = max(process.stopped_until_us, now_us + fault.length_us)
             fleet.fault_until(process.stopped_until_us)

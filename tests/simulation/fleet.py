@@ -28,6 +28,7 @@ from .plan import Plan, host_clock
 from .platform import Platform
 from .process import Process
 from .redis import RedisServer
+from .takeovers import Takeovers
 from .wanderers import Wanderers
 from .watch import Watch
 
@@ -68,6 +69,7 @@ class Fleet:
         self.network = Network(self)
         self.redis = RedisServer(self)
         self.platform = Platform(self)
+        self.takeovers = Takeovers(self)
         self.watch = Watch(self)
         self.processes: dict[str, Process] = {}
         """The newest of each shard."""
@@ -169,7 +171,8 @@ class Fleet:
         self.note("layout", [(cell.path, cell.shard) for cell in self.layout.cells])
         for shard in self.layout.shards:
             process = self.processes.get(shard)
-            if process is None or (process.dead and process.runtime.state == "resigned"):
+            resigned = process is not None and process.dead and process.runtime.state == "resigned"
+            if process is None or resigned or shard in self.takeovers.away:
                 self.platform.start(shard)
 
     def give_cells(self, shard: str, to: str) -> None:

@@ -53,6 +53,8 @@ class Judge:
         self.adopted_from_offer: dict[tuple[int, int], range] = {}
         """(entity, version) -> the ticks through which the target moved the offered state forward by itself."""
         self.outcomes: Counter[str] = Counter()
+        self._taken_us: dict[tuple[str, str], int] = {}
+        """(taker, whom it took over) -> when."""
         self.owned_again_us = self.cleared_us = -1
         """How long after the last fault A2 and A3 held."""
 
@@ -75,7 +77,7 @@ class Judge:
             before = history.get(number)
             if before is not None:
                 other, other_version, _ = before
-                repeated = other is not process and self.last_us[other] < self.first_us[process]
+                repeated = other is not process and self._ended_before(other, process)
                 assert repeated, (
                     f"A1: entity {entity} at tick {number}: simulated by {process.shard} (life {process.life}, "
                     f"version {version}) and by {other.shard} (life {other.life}, version {other_version})"
@@ -83,6 +85,16 @@ class Judge:
             self._check_state(process, entity, version, number, state_in)
             history[number] = (process, version, state_out)
             self.seen_us[entity] = at_us
+
+    def _ended_before(self, other: Process, process: Process) -> bool:
+        """What ``other`` simulated lies before all of ``process``, or before that one took it over."""
+        taken_us = self._taken_us.get((process.shard, other.shard), 0)
+        return self.last_us[other] < max(self.first_us[process], taken_us)
+
+    def taken_over(self, taker: str, gone: str) -> None:
+        """With ``gone`` go those that it had taken over."""
+        chain = {gone, *(shard for one, shard in self._taken_us if one == gone)}
+        self._taken_us.update({(taker, shard): self.fleet.now_us for shard in sorted(chain)})
 
     def _check_state(self, process: Process, entity: int, version: int, tick: int, state_in: int) -> None:
         """A4: the row starts from the newest state before this tick; A5: versions never fall as ticks rise."""
@@ -107,7 +119,11 @@ class Judge:
         self.fleet.note(event.kind, process, event.tick, event.ids.tolist())
         if event.kind == "despawn":
             self.despawned.update(event.ids.tolist())
-        if event.kind == "adopt" and event.detail.get("origin") == "offer":
+        if (
+            event.kind == "adopt"
+            and event.detail.get("origin") in ("offer", "takeover")
+            and "offer_tick" in event.detail
+        ):
             forwarded = range(event.detail["offer_tick"] + 1, event.detail["state_tick"] + 1)
             for entity, version in zip(event.ids.tolist(), event.versions.tolist(), strict=True):
                 self.adopted_from_offer[entity, version] = forwarded

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from .capabilities import ROLL_CALL
 from .clocks import HostClock
-from .faults import HARMLESS, KINDS, LOAD, LOSSES, MAX_DRIFT_PPM, Fault
+from .faults import ENDINGS, HARMLESS, KINDS, LOAD, LOSSES, MAX_DRIFT_PPM, Fault
 from .hits import STATES
 
 FIRST_FAULT_US = 700_000
@@ -21,6 +21,8 @@ LOSING = 0.15
 """Share of the plans in which Redis loses data."""
 LOSS_FROM_US = 1_800_000
 """By then there is more than a second to lose."""
+ENDING = 0.12
+"""Share of the plans in which a shard never comes back."""
 CALM = 0.04
 """Share of the plans without any fault: there nothing may stand still, and the watchdog has nothing to say."""
 RARE = ("source canceling", "source frozen", "source withdrawn", "target rejecting")
@@ -70,7 +72,8 @@ def make_plan(seed: int) -> Plan:
     for _ in range(draws.choice([0, 0, 1, 2])):
         at_us = draws.randint(FIRST_FAULT_US, faulty_us)
         faults.append(Fault(kind=draws.choice(["spawn", "despawn"]), at_us=at_us, shard=draws.randrange(shards)))
-    faults = [replace(fault, number=number) for number, fault in enumerate(_with_loss(faults, plan))]
+    faults = _with_loss(_with_ending(faults, plan), plan)
+    faults = [replace(fault, number=number) for number, fault in enumerate(faults)]
     return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at_us)))
 
 
@@ -93,6 +96,21 @@ def _faults(draws: random.Random, plan: Plan) -> list[Fault]:
             )
         )  # fmt: skip
     return faults
+
+
+def _with_ending(faults: list[Fault], plan: Plan) -> list[Fault]:
+    """In some plans a shard never comes back."""
+    draws = random.Random(f"{plan.seed} ending")
+    if not faults or draws.random() >= ENDING:
+        return faults
+    kind = draws.choice(list(ENDINGS))
+    at_us = draws.randint(FIRST_FAULT_US, plan.faulty_us)
+    aim = draws.choice(RARE if draws.random() < 0.35 else STATES) if draws.random() < AIMED else ""
+    ending = Fault(
+        kind=kind, at_us=at_us, shard=draws.randrange(plan.shards), aim=aim,
+        patience_us=min(PATIENCE_US, max(0, plan.faulty_us - at_us)), **ENDINGS[kind].draw(draws, plan.lease_us),
+    )  # fmt: skip
+    return [*faults, ending]
 
 
 def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:

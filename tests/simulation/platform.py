@@ -30,6 +30,7 @@ class Platform:
         if not self._reopened():
             fleet.at(fleet.now_us + RETRY_US, lambda: self._start_in_place_of(fleet.processes.get(shard), shard))
             return
+        fleet.takeovers.started(shard)
         fleet.lives[shard] = fleet.lives.get(shard, 0) + 1
         fleet.processes[shard] = Process(fleet, shard, fleet.lives[shard])
         fleet.all_processes.append(fleet.processes[shard])
@@ -60,9 +61,13 @@ class Platform:
         fleet = self.fleet
         if process.dead:
             return
-        fleet.hits.strike("crash", (process.shard,))
+        never_back = process.taken_after_us >= 0
+        fleet.hits.strike("never comes back" if never_back else "crash", (process.shard,))
         process.dead = True
         fleet.fault_until(fleet.now_us)
+        if never_back and fleet.processes[process.shard] is process:
+            fleet.takeovers.lost(process)
+            return
         seen = process.random.random() < self.seen_to_end
 
         def restart() -> None:

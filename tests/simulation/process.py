@@ -45,6 +45,8 @@ class Process:
     busy_until_us: int = 0
     crash_after: int = -1
     """Effects that still leave before it is killed; -1: it lives."""
+    taken_after_us: int = -1
+    """Killed, it never comes back: it is taken over so long after its lease has ended; -1: it is started again."""
     next_tick: int = 0
     _deadline_us: int = -1
     _peer_clocks: dict[tuple[str, int], tuple[PeerClock, int]] = field(default_factory=dict)

@@ -34,6 +34,8 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
 )
+from shardfleet_shard.core.takeover import Takeovers
+from shardfleet_shard.core.takeover_requests import TakeOver
 from shardfleet_shard.core.transfer import (
     IncomingState,
     OutgoingAction,
@@ -348,6 +350,40 @@ def watchdog_cancels_accepted(patch: Patch) -> None:
     patch.setattr(Watch, "_audit", canceling)
 
 
+# --- takeover --------------------------------------------------------------------------------------------------
+
+
+def takeover_keeps_the_dead_as_holder(patch: Patch) -> None:
+    def take(script: Any, state: State, r: TakeOver) -> Reply:
+        held = [t for t, record in state.records.items() if record.target == r.gone and r.gone in record.holders]
+        reply = script(state, r)
+        for transfer_id in held:
+            if transfer_id in state.records:
+                state.records[transfer_id].holders.add(r.gone)
+        return reply
+
+    handler(patch, TakeOver, take)
+
+
+def takeover_leaves_the_journal(patch: Patch) -> None:
+    """Only the manifest goes to the taker."""
+
+    def take(script: Any, state: State, r: TakeOver) -> Reply:
+        if state.epochs.get(r.gone) == r.gone_epoch and r.gone not in state.leases:
+            state.journal(r.gone).entries.clear()
+        return script(state, r)
+
+    handler(patch, TakeOver, take)
+
+
+def taken_rows_below_switch(patch: Patch) -> None:
+    patch.setattr(Takeovers, "_ticks", lambda self, piece: (piece.state_tick, piece.state_tick + 1))
+
+
+def takeover_trimmed_before_it_is_taken_up(patch: Patch) -> None:
+    position_counts(patch, EntryKind.TAKEOVER)
+
+
 class Variant(NamedTuple):
     apply: Callable[[Patch], None]
     what: str
@@ -383,5 +419,11 @@ VARIANTS: dict[str, Variant] = {
     "lease-from-answer": Variant(lease_counted_from_the_answer, "a lease counts from the answer to its renewal", None),
     "recover-without-released": Variant(recover_without_released, "RECOVER leaves the shard among the holders", None),
     "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", 291),
+    "takeover-dead-holder": Variant(takeover_keeps_the_dead_as_holder, "who was taken over stays a holder", 1186),
+    "takeover-leaves-journal": Variant(takeover_leaves_the_journal, "only the manifest is taken over", 16),
+    "takeover-trimmed": Variant(
+        takeover_trimmed_before_it_is_taken_up, "the manifest trims a takeover that is not taken up", 73
+    ),
+    "taken-below-switch": Variant(taken_rows_below_switch, "a taker simulates ticks below K", 16),
     "watchdog-cancels-accepted": Variant(watchdog_cancels_accepted, "the watchdog cancels accepted transfers", None),
 }

@@ -12,6 +12,7 @@ from shardfleet_operator.watchdog.audit import AUDIT_INTERVAL_US
 from shardfleet_operator.watchdog.repairs import AnyRepair
 from shardfleet_shard.core.journal_requests import ReadFleet, ShardRecord
 from shardfleet_shard.core.requests import Done, Outcome
+from shardfleet_shard.core.takeover_requests import is_alias
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreError, StoreUnavailable
 
@@ -69,6 +70,7 @@ class Reader:
                 unix_us=self._fleet.grid.start_us(manifest.tick), living=state.is_living((shard, state.epochs[shard])),
             )
             for shard, manifest in state.manifests.items()
+            if not is_alias(shard)
         }  # fmt: skip
 
     async def records_and_living(self) -> tuple[Sequence[ShardRecord], Any]:

@@ -5,18 +5,18 @@ says since when, for a journal forgets what the next manifest contains.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns, Schema, packed_schema_hash
-from shardfleet_shard.core.journal_requests import GAINS, FleetRecords, JournalEntry, ReadFleet, ShardRecord
-from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold
-from shardfleet_shard.core.ledger import evidence_of as evidence_of_record
+from shardfleet_shard.core.journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ReadFleet, ShardRecord
+from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold_records
 from shardfleet_shard.core.manifest import STATE_NAMES, AuthorityManifest, schema_from_header
 from shardfleet_shard.core.requests import Member, Observe, Observed
+from shardfleet_shard.core.takeover_requests import is_alias
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.errors import ShardfleetError, StoreUnavailable, UsageError
 from shardfleet_shard.store.redis_store import RedisStore
@@ -78,7 +78,7 @@ async def _since(owner: Member, entity: int, version: int, dial: Dial) -> dict[s
 
 def whereabouts(records: Sequence[ShardRecord], entity: int) -> dict[str, Any]:
     """Pure part of ``search``. Raises ``UsageError``."""
-    ledger = fold([evidence_of_record(record) for record in records])
+    ledger = fold_records(records)
     owners, versions = ledger.owner_of([entity])
     owner, version = int(owners[0]), int(versions[0])
     if not version:
@@ -88,7 +88,7 @@ def whereabouts(records: Sequence[ShardRecord], entity: int) -> dict[str, Any]:
         return {"entity": entity, "alive": False, "owner": None, "version": version, "journal": history}
     name = ledger.owners[owner]
     arrival = next((e for e in history if e["shard"] == name and e["kind"] != "out" and e["version"] == version), None)
-    sighting = _sighting([record for record in records if record.shard == name], entity, version, _schemas(records))
+    sighting = _sighting(_with_taken(records, name, version), entity, _schemas(records))
     found: dict[str, Any] = {
         "entity": entity,
         "alive": True,
@@ -130,14 +130,24 @@ def _entries_with(record: ShardRecord, entity: int) -> Iterator[tuple[JournalEnt
             yield entry, index
 
 
-def _sighting(owners: Sequence[ShardRecord], entity: int, version: int, schemas: Mapping[int, Schema]) -> _Sighting:
-    for record in owners:
+def _with_taken(records: Sequence[ShardRecord], name: str, version: int) -> Iterator[tuple[ShardRecord, int]]:
+    """The owner's record and those of what it took over, with the version under which each has the owner's row."""
+    for record in records:
+        if record.shard == name:
+            yield record, version
+            for entry in record.entries:
+                if entry.kind is EntryKind.TAKEOVER:
+                    yield from _with_taken(records, entry.peer, version - 1)
+
+
+def _sighting(owners: Iterable[tuple[ShardRecord, int]], entity: int, schemas: Mapping[int, Schema]) -> _Sighting:
+    for record, version in owners:
         manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks) if record.header else None
         if manifest is not None:
             here = np.flatnonzero((manifest.rows.id == np.uint64(entity)) & (manifest.rows.version == version))
             if len(here):
                 return _Sighting(
-                    state=STATE_NAMES[manifest.states[here[0]]],
+                    state=INCOMING if is_alias(record.shard) else STATE_NAMES[manifest.states[here[0]]],
                     tick=manifest.tick,
                     unix_us=manifest.unix_us,
                     rows=manifest.rows.take(here[:1]),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from shardfleet_shard.core.columns import F64
-from shardfleet_shard.core.journal_requests import ShardRecord
+from shardfleet_shard.core.journal_requests import EntryKind, ShardRecord
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.ledger import ShardEvidence, holdings
 from shardfleet_shard.core.manifest import AuthorityManifest
@@ -69,4 +69,5 @@ def _held(record: ShardRecord) -> int:
     if record.header:
         rows = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks).rows
         ids, versions = rows.id, rows.version
-    return len(holdings(ShardEvidence(record.shard, ids, versions, record.entries))[0])
+    held = len(holdings(ShardEvidence(record.shard, ids, versions, record.entries))[0])
+    return held + sum(entry.kind is EntryKind.TAKEOVER for entry in record.entries)  # how many rows each has, it knows

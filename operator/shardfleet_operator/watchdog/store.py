@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.journal_requests import FleetRecords, ReadFleet, ShardRecord
 from shardfleet_shard.core.requests import Done, Outcome, Refused
+from shardfleet_shard.core.takeover_requests import is_alias
 from shardfleet_shard.errors import StoreUnavailable
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.handoff_transfer_manifest import ActiveTransfer, HandoffTransferManifest
@@ -37,7 +38,7 @@ class StoreReader:
         prefix = self._store.prefix
         (flat,) = await self._store.call([("HGETALL", f"{prefix}epoch")])
         epochs = {name.decode(): epoch for name, epoch in zip(flat[::2], flat[1::2], strict=True)}
-        shards = sorted(epochs)
+        shards = sorted(shard for shard in epochs if not is_alias(shard))
         manifests = await self._store.call(
             [("HMGET", f"{prefix}manifest:{shard}", "epoch", "tick", "header") for shard in shards]
         )

@@ -17,6 +17,7 @@ from .membership import Membership
 from .outgoing import RETRY_US
 from .recovery import RecoveredRows, rebuild
 from .stream import EntityStream
+from .takeover import Takeovers
 from .transfer import TransferId
 
 CATCH_UP_SLICE_US = 200_000
@@ -38,12 +39,18 @@ class Comeback:
     """One process' way from its epoch to its rows."""
 
     def __init__(
-        self, context: Context, membership: Membership, mailbox: TransferMailbox, stream: EntityStream
+        self,
+        context: Context,
+        membership: Membership,
+        mailbox: TransferMailbox,
+        stream: EntityStream,
+        takeovers: Takeovers,
     ) -> None:
         self.context = context
         self.membership = membership
         self.mailbox = mailbox
         self.stream = stream
+        self.takeovers = takeovers
         self._fleet: FleetRecords | None = None
         self._reading_fleet = False
         self._next_read_us = 0
@@ -127,6 +134,9 @@ class Comeback:
                 coming -= {entry.transfer}
             else:
                 self.stream.take_spawn(entry, rows)
+        for entry in behind.rebuilt.entries:
+            if entry.kind is EntryKind.TAKEOVER:
+                self.takeovers.take(entry)
         for transfer in recovered.accepted_incoming:
             if transfer in coming:
                 self.mailbox.adopted_before(transfer)

@@ -321,7 +321,7 @@ class IncomingTransfers:
             rows = context.forward(incoming.rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
         else:
             rows = incoming.rows
-        rows = self._without_older_or_newer(rows)
+        rows = self.without_older_or_newer(rows)
         return context.catch_up(rows, incoming.switch_tick, tick - 1)
 
     def _adopt(self, incoming: Incoming, rows: Columns, tick: int) -> None:
@@ -355,7 +355,7 @@ class IncomingTransfers:
             return incoming.final_tick
         return incoming.switch_tick - 1 if self.context.simulation.exact else incoming.offer_tick
 
-    def _without_older_or_newer(self, rows: Columns) -> Columns:
+    def without_older_or_newer(self, rows: Columns) -> Columns:
         """Leaves out rows that are here under the same or a higher version; makes older ones here go first."""
         tracker = self.context.tracker
         here = tracker.overlap(rows)

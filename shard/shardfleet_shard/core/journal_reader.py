@@ -12,6 +12,7 @@ from .context import Context
 from .journal_requests import GAINS, Entries, EntryKind, JournalEntry, ReadEntries, Tail
 from .mailbox import TransferMailbox
 from .stream import EntityStream
+from .takeover import Takeovers
 
 TAIL_INTERVAL_US = 200_000
 """How often the journal is read where no publish reads it."""
@@ -22,10 +23,11 @@ READ_LIMIT = 512
 class JournalReader:
     """What was read, what is to be fetched with its rows, and which rows must go at the next tick."""
 
-    def __init__(self, context: Context, mailbox: TransferMailbox, stream: EntityStream) -> None:
+    def __init__(self, context: Context, mailbox: TransferMailbox, stream: EntityStream, takeovers: Takeovers) -> None:
         self.context = context
         self.mailbox = mailbox
         self.stream = stream
+        self.takeovers = takeovers
         self.reading = False
         self.ends_seen = 0
         """Reads that came to the journal's end."""
@@ -87,7 +89,9 @@ class JournalReader:
             )
             if known:
                 continue
-            if entry.kind in GAINS:
+            if entry.kind is EntryKind.TAKEOVER:
+                self.takeovers.take(entry)
+            elif entry.kind in GAINS:
                 self._to_fetch[entry.id] = entry
             else:
                 self._removals.append(entry)

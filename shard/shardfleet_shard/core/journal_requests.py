@@ -17,10 +17,14 @@ class EntryKind(StrEnum):
     """A row that the ledger gives to this shard, and that it did not have: by a census."""
     HELD = "held"
     """Rows that this shard had when it rejoined a Redis that had forgotten: as of the end of ``offer_tick``."""
+    TAKEOVER = "takeover"
+    """What another shard held until then; see takeover_requests.py. ``peer`` is the alias under which it lies."""
 
 
 GAINS = (EntryKind.IN, EntryKind.SPAWN, EntryKind.RESTORE, EntryKind.HELD)
 """The kinds with rows."""
+BRINGS = (*GAINS, EntryKind.TAKEOVER)
+"""The kinds that a shard has to take something up for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,7 @@ class Publish:
     """Replaces the shard's manifest, trims its journal through ``position``, and reads on.
 
     Refused(OLDER) where (epoch, tick) is not above the stored pair. Answer: ``Entries`` after ``read_after``.
+    What lies under the alias of a ``takeover`` that is trimmed goes with it.
     Large manifests are staged chunk by chunk and closed by the one script; the request is one value all the same.
     """
 

@@ -9,7 +9,9 @@ What counts as evidence, and of what:
 - a row of a shard's manifest, and a row of an ``in``, ``spawn`` or ``restore`` in its journal: that shard owns it,
   at the row's version;
 - an ``out``: its peer owns the entity at the entry's version, and the shard that wrote it holds nothing below it;
-- a ``despawn``: nobody owns the entity at that version or below.
+- a ``despawn``: nobody owns the entity at that version or below;
+- a ``takeover``: each row that its alias holds by its own manifest and journal is the writing shard's, at a version
+  above. The alias itself owns nothing; what its journal lost, it lost.
 
 An id that was despawned and is spawned again starts at version 1. Redis refuses that for a minute, and for as long
 as any journal still holds the despawn, so the fold never meets both.
@@ -18,7 +20,7 @@ as any journal still holds the despawn, so the fold never meets both.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 from .columns import U32, U64, Mask
 from .journal_requests import GAINS, EntryKind, JournalEntry, ShardRecord
 from .manifest import AuthorityManifest
+from .takeover_requests import is_alias
 
 NOBODY = -1
 """Owner index of an id that nobody owns, or that the ledger does not know."""
@@ -48,6 +51,8 @@ class ShardEvidence(NamedTuple):
     ids: U64
     versions: U32
     entries: Sequence[JournalEntry]
+    taken: Sequence[tuple[U64, U32]] = ()
+    """Rows by takeovers that the manifest may not contain yet, at this shard's versions; in the entries' order."""
 
 
 def entry_rows(entry: JournalEntry) -> tuple[U64, U32]:
@@ -80,6 +85,38 @@ def evidence_of(record: ShardRecord) -> ShardEvidence:
     except ValueError as error:
         raise ValueError(f"manifest of {record.shard}: {error}") from error
     return ShardEvidence(record.shard, manifest.rows.id, manifest.rows.version, record.entries)
+
+
+def evidence_of_fleet(records: Iterable[ShardRecord]) -> list[ShardEvidence]:
+    """``evidence_of`` each, with what lies under aliases counted as their takers'; of the aliases only losses are left.
+
+    Raises:
+        ValueError: a damaged manifest or entry; the message names the shard.
+    """
+    return resolved(evidence_of(record) for record in records)
+
+
+def resolved(evidences: Iterable[ShardEvidence]) -> list[ShardEvidence]:
+    """``evidence_of_fleet`` of what ``evidence_of`` said of each."""
+    found = {evidence.shard: evidence for evidence in evidences}
+    return [
+        _without_rows(evidence) if is_alias(name) else with_taken(evidence, found) for name, evidence in found.items()
+    ]
+
+
+def with_taken(evidence: ShardEvidence, found: Mapping[str, ShardEvidence]) -> ShardEvidence:
+    """``evidence`` with the rows that its ``takeover`` entries bring; an alias that is not in ``found`` brings none."""
+    taken = []
+    for entry in evidence.entries:
+        if entry.kind is EntryKind.TAKEOVER and is_alias(entry.peer) and entry.peer in found:
+            ids, versions = holdings(with_taken(found[entry.peer], found))
+            taken.append((ids, (versions + np.uint32(1)).astype(np.uint32)))
+    return evidence._replace(taken=tuple(taken)) if taken else evidence
+
+
+def _without_rows(evidence: ShardEvidence) -> ShardEvidence:
+    losses = tuple(entry for entry in evidence.entries if entry.kind in (EntryKind.OUT, EntryKind.DESPAWN))
+    return ShardEvidence(evidence.shard, np.zeros(0, np.uint64), np.zeros(0, np.uint32), losses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +206,8 @@ def fold(records: Iterable[ShardEvidence]) -> Ledger:
 
     for record in records:
         mine = index[record.shard]
-        add((record.ids, record.versions), mine, _ROW)
+        for rows in [(record.ids, record.versions), *record.taken]:
+            add(rows, mine, _ROW)
         for entry in record.entries:
             if entry.kind is EntryKind.DESPAWN:
                 add(entry_rows(entry), mine, _DEAD)
@@ -212,7 +250,7 @@ def fold_records(records: Iterable[ShardRecord]) -> Ledger:
     Raises:
         ValueError: a damaged manifest or entry; the message names the shard.
     """
-    return fold([evidence_of(record) for record in records])
+    return fold(evidence_of_fleet(records))
 
 
 def holdings(evidence: ShardEvidence) -> tuple[U64, U32]:
@@ -220,7 +258,7 @@ def holdings(evidence: ShardEvidence) -> tuple[U64, U32]:
 
     Rows that its journal has handed over or despawned are gone already, though its manifest may still show them.
     """
-    gains: list[tuple[U64, U32]] = [(evidence.ids, evidence.versions)]
+    gains: list[tuple[U64, U32]] = [(evidence.ids, evidence.versions), *evidence.taken]
     losses: list[tuple[U64, U32]] = []
     for entry in evidence.entries:
         (losses if entry.kind in (EntryKind.OUT, EntryKind.DESPAWN) else gains).append(entry_rows(entry))

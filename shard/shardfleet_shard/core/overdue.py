@@ -46,7 +46,7 @@ class OverdueTransfers:
         for overdue in reply.transfers:
             if overdue.transfer.source == self.context.shard:
                 self._as_source(overdue)
-            else:
+            if overdue.target == self.context.shard:  # of what it took over, it may be both
                 self._as_target(overdue, unknown)
         self._unknown = unknown
 
@@ -79,7 +79,10 @@ class OverdueTransfers:
     def _was_applied(self, transfer: TransferId, unknown: dict[TransferId, int]) -> bool:
         """Whether the ``in`` of an accepted transfer is behind this shard: its journal, read to the end since, has
         none that still waits."""
-        if self.context.journal.waits_for((EntryKind.IN, transfer)):
+        journal = self.context.journal
+        if journal.waits_for((EntryKind.IN, transfer)) or any(
+            entry.kind is EntryKind.TAKEOVER for entry in journal.pending
+        ):
             return False
         seen = self._unknown.get(transfer, self.journal_reader.ends_seen)
         unknown[transfer] = seen

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UsageError
 from .columns import Columns
 from .journal import Key, key_of
-from .journal_requests import GAINS, FleetRecords, JournalEntry, ShardRecord
+from .journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
 from .ledger import fold_records
 from .manifest import JOURNAL_START, AuthorityManifest
 from .row_reader import RowReader
@@ -70,6 +70,8 @@ def rebuild(shard: str, fleet: FleetRecords, reader: RowReader) -> RecoveredRows
     arriving: list[tuple[JournalEntry, Columns]] = []
     done: list[Key] = []
     for entry in record.entries:
+        if entry.kind is EntryKind.TAKEOVER:
+            continue  # neither done nor here: it is taken up while this shard lives
         if entry.kind not in GAINS:
             done.append(key_of(entry))
             continue

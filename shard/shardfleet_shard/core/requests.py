@@ -22,6 +22,7 @@ from .journal_requests import Entries, FleetRecords, Publish, ReadEntries, ReadF
 from .repair_requests import Overdue, ReadOverdue, Repair
 from .roll_requests import CallRoll, Ready, Rejoin, Rolled
 from .spawn_requests import Arrive, Despawn, Seed, Spawn
+from .takeover_requests import ReadTaken, TakeOver
 from .transfer import TransferId
 
 
@@ -203,8 +204,8 @@ class Resign:
     """The shard ends in order: lease and claims deleted, ``members`` and ``schema_of`` entries removed, epoch marked
     as resigned, schemas that nothing has any more forgotten (as in ``Join``; the one that is left is the newest).
 
-    Refused(BUSY) while an active record names the shard, or its journal has an ``in`` or ``spawn`` after the
-    position of its last manifest. Manifest and journal stay: a resumed world starts from them. Executed again it is
+    Refused(BUSY) while an active record names the shard, or its journal has an entry of ``BRINGS`` after
+    the position of its last manifest. Manifest and journal stay: a resumed world starts from them. Executed again it is
     ``Done(OK)``, whatever names the shard by then: a successor may run.
     """
 
@@ -374,6 +375,6 @@ class LinkLease:
 Request = (
     Join | Reopen | Recover | Renew | Ended | Claim | Resign | Observe | Begin | Accept | Reject | Cancel | Adopted
     | Released | Publish | Tail | ReadEntries | ReadFleet | Spawn | Seed | Arrive | Despawn | Elect | LinkLease
-    | Repair | ReadOverdue | RestoreEntity | RemoveCopy | CallRoll | Rejoin | Ready
+    | Repair | ReadOverdue | RestoreEntity | RemoveCopy | CallRoll | Rejoin | Ready | TakeOver | ReadTaken
 )  # fmt: skip
 Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected | Overdue | Rolled

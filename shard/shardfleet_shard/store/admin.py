@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..core.columns import U64
 from ..core.layout import Layout
+from ..core.takeover_requests import is_alias
 from ..errors import StoreError
 from .keys import COUNTERS, FLEET_NAME, ROOT, fleet_of
 from .living import from_bitmaps
@@ -100,7 +101,7 @@ class FleetAdmin:
     async def shards(self) -> list[str]:
         """Every shard that ever started, sorted."""
         (names,) = await self._store.call([("HKEYS", f"{self._prefix}epoch")])
-        return sorted(name.decode() for name in names)
+        return sorted(name.decode() for name in names if not is_alias(name.decode()))
 
     # --- the server --------------------------------------------------------------------------------------------
 

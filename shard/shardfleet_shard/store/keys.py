@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | meta | hash | generation, roll, format, schema (newest hash), seeded, origin_tick, ..., resigned:<shard> (epoch) |
 | layout | hash | version, json |
-| epoch | hash | shard -> its epoch; every shard that ever was |
+| epoch | hash | shard -> its epoch; every shard that ever was, and aliases of taken ones, ``shard@epoch`` |
 | lease:<shard> | string, PX | the epoch that may simulate |
 | claims | hash | cell path -> "shard epoch" |
 | members | hash | shard -> "ordinal epoch address" |

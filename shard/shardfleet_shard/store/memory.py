@@ -7,12 +7,12 @@ key. What a request means stands in core/requests.py; the order of checks here i
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from ..core.census_requests import RemoveCopy, RestoreEntity
-from ..core.journal_requests import GAINS, Entries, FleetRecords, Publish, ReadEntries, ReadFleet, ShardRecord, Tail
+from ..core.journal_requests import BRINGS, Entries, EntryKind, FleetRecords, Publish, ReadEntries, ReadFleet, Tail
 from ..core.repair_requests import ReadOverdue, Repair
 from ..core.requests import (
     Accept,
@@ -42,11 +42,12 @@ from ..core.requests import (
 )
 from ..core.roll_requests import CallRoll, Ready, Rejoin
 from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn
-from . import memory_census, memory_repair, memory_roll, memory_spawn, memory_transfers
+from ..core.takeover_requests import ReadTaken, TakeOver
+from . import memory_census, memory_repair, memory_roll, memory_spawn, memory_takeover, memory_transfers
 from .keys import link_pair
-from .memory_state import OK, Journal, State, refused
+from .memory_state import OK, State, refused
 
-_UNGUARDED = (Ended, ReadFleet)
+_UNGUARDED = (Ended, ReadFleet, ReadTaken)
 _OF_NO_EPOCH = (Recover, Repair, RestoreEntity, RemoveCopy)
 _IN_A_ROLL_CALL = (Renew, LinkLease, Ready)
 
@@ -145,7 +146,7 @@ def _recover(state: State, r: Recover) -> Reply:
     left = state.lease_left_ms(r.shard)
     state.epochs[r.shard] = epoch
     state.decided.pop((r.shard, former), None)
-    _drop_claims(state, r.shard)
+    state.drop_claims(r.shard)
     incoming = []
     for transfer in state.active():
         record = state.records[transfer]
@@ -161,11 +162,6 @@ def _recover(state: State, r: Recover) -> Reply:
     state.schema_of[r.shard] = r.schema_hash
     state.resigned.pop(r.shard, None)
     return Recovered(epoch=epoch, lease_left_ms=left, accepted_incoming=tuple(sorted(incoming)))
-
-
-def _drop_claims(state: State, shard: str, *, but: Sequence[str] = ()) -> None:
-    for path in [path for path, owner in state.claims.items() if owner[0] == shard and path not in but]:
-        del state.claims[path]
 
 
 def _renew(state: State, r: Renew) -> Reply:
@@ -193,7 +189,7 @@ def _claim(state: State, r: Claim) -> Reply:
         owner = state.claims.get(path)
         if owner is not None and owner[0] != r.shard and state.is_current(owner):
             return refused(RefusedReason.HELD, owner[0], state.lease_left_ms(owner[0]))
-    _drop_claims(state, r.shard, but=r.cells)
+    state.drop_claims(r.shard, but=r.cells)
     for path in r.cells:
         state.claims[path] = (r.shard, r.epoch)
     return OK
@@ -207,9 +203,9 @@ def _resign(state: State, r: Resign) -> Reply:
             return refused(RefusedReason.BUSY, transfer)
     # What the manifest contains was trimmed with it, so the whole journal lies after its position.
     for entry in state.journal(r.shard).entries:
-        if entry.kind in GAINS:
+        if entry.kind in BRINGS:
             return refused(RefusedReason.BUSY, f"{entry.kind} {entry.id}")
-    _drop_claims(state, r.shard)
+    state.drop_claims(r.shard)
     state.leases.pop(r.shard, None)
     state.members.pop(r.shard, None)
     state.schema_of.pop(r.shard, None)
@@ -247,7 +243,9 @@ def _publish(state: State, r: Publish) -> Reply:
         return refused(RefusedReason.OLDER, f"{stored.epoch} {stored.tick}")
     state.manifests[r.shard] = r
     journal = state.journal(r.shard)
-    journal.trim_through(r.position)
+    for entry in journal.trim_through(r.position):
+        if entry.kind is EntryKind.TAKEOVER:
+            state.forget_taken(entry.peer)
     return journal.after(r.read_after)
 
 
@@ -261,18 +259,7 @@ def _read_entries(state: State, r: ReadEntries) -> Reply:
 
 
 def _read_fleet(state: State, _: ReadFleet) -> Reply:
-    records = []
-    for shard in sorted(state.epochs):
-        manifest = state.manifests.get(shard)
-        records.append(
-            ShardRecord(
-                shard=shard,
-                header=manifest.header if manifest else "",
-                chunks=manifest.chunks if manifest else (),
-                entries=tuple(state.journals.get(shard, Journal()).entries),
-            )
-        )
-    return FleetRecords(records=tuple(records))
+    return FleetRecords(records=tuple(state.record(shard) for shard in sorted(state.epochs)))
 
 
 # --- leased keys -------------------------------------------------------------------------------------------------
@@ -337,4 +324,6 @@ _HANDLERS: dict[type, Callable[[State, Any], Reply]] = {
     ReadOverdue: memory_repair.read_overdue,
     RestoreEntity: memory_census.restore_entity,
     RemoveCopy: memory_census.remove_copy,
+    TakeOver: memory_takeover.take_over,
+    ReadTaken: memory_takeover.read_taken,
 }

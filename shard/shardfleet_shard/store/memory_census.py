@@ -10,6 +10,7 @@ import numpy as np
 from ..core.census_requests import RemoveCopy, RestoreEntity
 from ..core.journal_requests import GAINS, EntryKind, JournalEntry
 from ..core.requests import Done, Outcome, RefusedReason, Reply
+from ..core.takeover_requests import is_alias
 from .memory_state import OK, Journal, State, refused
 
 
@@ -49,6 +50,10 @@ def evidence(state: State, shard: str, entity: int) -> Evidence:
         if entry.kind in GAINS:
             gained = max(gained, _version_in_rows(entry.rows, entry.count, entity))
             continue
+        if entry.kind is EntryKind.TAKEOVER:
+            taken = evidence(state, entry.peer, entity)
+            gained = max(gained, taken.gained + 1 if taken.holds else -1)
+            continue
         version = _version_in(entry.ids, entry.versions, entity)
         lost = max(lost, version)
         given = max(given, version if entry.kind is EntryKind.OUT else -1)
@@ -60,7 +65,7 @@ def restore_entity(state: State, r: RestoreEntity) -> Reply:
         return Done(outcome=Outcome.DECIDED)
     for shard in sorted(state.epochs):
         found = evidence(state, shard, r.entity)
-        if found.holds:
+        if found.holds and not is_alias(shard):
             return refused(RefusedReason.HELD, shard)
         if found.given > r.version:
             return refused(RefusedReason.OLDER, shard)

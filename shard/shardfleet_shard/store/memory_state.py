@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ..core.journal_requests import Entries, JournalEntry, Publish
+from ..core.journal_requests import Entries, EntryKind, JournalEntry, Publish, ShardRecord
 from ..core.requests import Begin, Done, Outcome, Refused, RefusedReason
 from ..core.roll_requests import RollPhase
 from ..core.transfer import TransferId
@@ -25,7 +26,7 @@ def refused(reason: RefusedReason, detail: object = "", wait_ms: int = 0) -> Ref
 
 @dataclass(slots=True)
 class Record:
-    """An open transfer. ``target_epoch`` moves on when the target recovers."""
+    """An open transfer. ``target_epoch`` moves on when the target recovers; another one, when that is taken over."""
 
     begun: Begin
     target_epoch: int
@@ -72,8 +73,12 @@ class Journal:
         found = self.entries[start : start + LIMIT]
         return Entries(entries=tuple(replace(entry, rows=b"") if entry.rows else entry for entry in found))
 
-    def trim_through(self, entry_id: str) -> None:
-        del self.entries[: self._index_after(entry_id)]
+    def trim_through(self, entry_id: str) -> list[JournalEntry]:
+        """Returns the entries that went."""
+        through = self._index_after(entry_id)
+        gone = self.entries[:through]
+        del self.entries[:through]
+        return gone
 
     def _index_after(self, entry_id: str) -> int:
         return bisect_right(self.entries, entry_order(entry_id), key=lambda entry: entry_order(entry.id))
@@ -151,6 +156,10 @@ class State:
         """No newer epoch of it exists."""
         return self.epochs.get(owner[0]) == owner[1]
 
+    def drop_claims(self, shard: str, *, but: Sequence[str] = ()) -> None:
+        for path in [path for path, owner in self.claims.items() if owner[0] == shard and path not in but]:
+            del self.claims[path]
+
     # --- schemas -----------------------------------------------------------------------------------------------
 
     def schemas_in_use(self) -> list[int]:
@@ -200,6 +209,24 @@ class State:
 
     def journal(self, shard: str) -> Journal:
         return self.journals.setdefault(shard, Journal())
+
+    def record(self, shard: str) -> ShardRecord:
+        """Manifest and journal as a reader gets them."""
+        manifest = self.manifests.get(shard)
+        return ShardRecord(
+            shard=shard,
+            header=manifest.header if manifest else "",
+            chunks=manifest.chunks if manifest else (),
+            entries=tuple(self.journals.get(shard, Journal()).entries),
+        )
+
+    def forget_taken(self, alias: str) -> None:
+        """What lies under ``alias``, and under the aliases that its journal still names."""
+        for entry in self.journals.pop(alias, Journal()).entries:
+            if entry.kind is EntryKind.TAKEOVER:
+                self.forget_taken(entry.peer)
+        self.manifests.pop(alias, None)
+        self.epochs.pop(alias, None)
 
     def append(self, shard: str, entry: JournalEntry) -> None:
         self.journal(shard).append(entry, self.now_ms)

@@ -11,9 +11,10 @@ from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, 
 
 from ..core.columns import Schema
 from ..core.histogram import Histogram
-from ..core.journal_requests import FleetRecords, ReadFleet, ShardRecord
+from ..core.journal_requests import EntryKind, FleetRecords, ReadFleet, ShardRecord
 from ..core.requests import Join, Joined, Reply, Request
 from ..core.schemas import schema_changed, schema_from_text, schema_to_text
+from ..core.takeover_requests import ReadTaken
 from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
 from .commands import Command
 from .connections import UNANSWERED, Answer, Connections
@@ -201,11 +202,17 @@ class RedisStore:
     def _commands_of(self, request: Request) -> list[Command]:
         if isinstance(request, ReadFleet):
             return [("HKEYS", f"{self.prefix}epoch")]
+        if isinstance(request, ReadTaken):
+            return [self._read_command(request.alias)]
         return commands_of(request, self.prefix, self.generation)
 
     def _time_for(self, requests: Sequence[Request], commands: Sequence[Command]) -> float:
         size = sum(len(argument) for command in commands for argument in command if isinstance(argument, bytes))
-        base = READ_TIMEOUT_S if any(isinstance(request, ReadFleet) for request in requests) else self._timeout_s
+        base = (
+            READ_TIMEOUT_S
+            if any(isinstance(request, ReadFleet | ReadTaken) for request in requests)
+            else self._timeout_s
+        )
         return base + size / BYTES_PER_SECOND
 
     async def _repeat(self, plans: Sequence[_Plan], answers: list[Answer], timeout_s: float | None) -> None:
@@ -228,6 +235,8 @@ class RedisStore:
             return None
         if isinstance(plan.request, ReadFleet):
             return await self._read_fleet([name.decode() for name in answer])
+        if isinstance(plan.request, ReadTaken):
+            return await self._read_taken(plan.request.alias, answer)
         return TABLE[type(plan.request)].reply(answer)
 
     async def _read_fleet(self, shards: Sequence[str]) -> FleetRecords | None:
@@ -235,23 +244,29 @@ class RedisStore:
         names, records = sorted(shards), []
         for at in range(0, len(names), SHARDS_A_READ):
             some = names[at : at + SHARDS_A_READ]
-            commands = [script_command("read_shard", self.prefix, self.generation, shard) for shard in some]
-            for shard, answer in zip(some, await self._exchange(commands, READ_TIMEOUT_S), strict=True):
+            answers = await self._exchange([self._read_command(shard) for shard in some], READ_TIMEOUT_S)
+            for shard, answer in zip(some, answers, strict=True):
                 if answer is UNANSWERED:
                     return None
                 if isinstance(answer, ResponseError):
                     self._raise_unless_temporary("ReadFleet", answer)
                     return None
-                header, chunks, entries = answer
-                records.append(
-                    ShardRecord(
-                        shard=shard,
-                        header=header.decode(),
-                        chunks=tuple(chunks),
-                        entries=entries_from_flat(entries, 5),
-                    )
-                )
+                records.append(_shard_record(shard, answer))
         return FleetRecords(records=tuple(records))
+
+    async def _read_taken(self, alias: str, answer: Any) -> FleetRecords | None:
+        """An alias that is nested in another came into being before it: one takeover after the other."""
+        records = [_shard_record(alias, answer)]
+        for record in records:
+            nested = [entry.peer for entry in record.entries if entry.kind is EntryKind.TAKEOVER]
+            further = await self._read_fleet(nested)
+            if further is None:
+                return None
+            records += further.records
+        return FleetRecords(records=tuple(sorted(records, key=lambda record: record.shard)))
+
+    def _read_command(self, shard: str) -> Command:
+        return script_command("read_shard", self.prefix, self.generation, shard)
 
     def _raise_unless_temporary(self, what: str, error: ResponseError) -> None:
         """Notes what passes by itself; raises ``StoreError`` for the rest."""
@@ -300,6 +315,11 @@ class RedisStore:
             return []
         self.client_requests += len(commands)
         return await self._connections.exchange(commands, timeout_s)
+
+
+def _shard_record(shard: str, answer: Any) -> ShardRecord:
+    header, chunks, entries = answer
+    return ShardRecord(shard=shard, header=header.decode(), chunks=tuple(chunks), entries=entries_from_flat(entries, 5))
 
 
 def is_temporary(error: ResponseError) -> bool:

@@ -48,6 +48,7 @@ from ..core.requests import (
 )
 from ..core.roll_requests import CallRoll, Ready, Rejoin
 from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
+from ..core.takeover_requests import TakeOver
 from ..core.transfer import TransferId
 from .commands import INLINE_LIMIT_BYTES, STAGE_TTL_MS, Argument, Command
 from .journal import entries_from_flat
@@ -268,8 +269,9 @@ TABLE: dict[type, Script] = {
     Rejoin: Script("rejoin", rejoin),
     Ready: Script("ready", lambda r: (r.sequence, *map(str, r.open))),
     ReadOverdue: Script("overdue", lambda r: (r.through_us,), _overdue),
+    TakeOver: Script("takeover", lambda r: (r.gone, r.gone_epoch, r.unix_us)),
 }
-"""All of core/requests.py but ``ReadFleet``, which is a read a shard; see redis_store.py."""
+"""All of core/requests.py but ``ReadFleet`` and ``ReadTaken``, which are a read a shard; see redis_store.py."""
 
 
 def is_inline(request: Publish) -> bool:

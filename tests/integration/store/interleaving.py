@@ -40,6 +40,7 @@ from shardfleet_shard.core.requests import (
 )
 from shardfleet_shard.core.roll_requests import CallRoll, Ready, Rejoin, Statement, WorldKnown
 from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
+from shardfleet_shard.core.takeover_requests import ReadTaken, TakeOver
 from shardfleet_shard.core.transfer import TransferId
 
 SHARDS = ("arena-0", "arena-1", "arena-2")
@@ -78,9 +79,13 @@ class Interleaving:
     roll_weight: int = 0
     """How often requests of a roll-call come, beside the others."""
     history: list[Request] = field(default_factory=list)
+    due: list[Request] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=list)
 
     def next(self) -> Request:
         """One request; one in eight is an old one again."""
+        if self.due:
+            return self.due.pop(0)
         if self.history and self.rng.random() < 0.125:
             return self.rng.choice(self.history[-60:])
         self.tick += 1
@@ -115,6 +120,8 @@ class Interleaving:
             (3, self._read_overdue),
             (5, self._restore),
             (6, self._remove_copy),
+            (4, self._take_over),
+            (2, lambda _: self._read_taken()),
             (1, self._ended),
             (1, self._recover),
             (3, lambda _: self._join()),
@@ -130,7 +137,7 @@ class Interleaving:
 
     def _epoch(self, shard: str) -> int:
         """Mostly the current one."""
-        return self.epochs[shard] if self.rng.random() < 0.95 else self.former.get(shard, 7)
+        return self.epochs.get(shard, 7) if self.rng.random() < 0.95 else self.former.get(shard, 7)
 
     def _me(self, shard: str) -> dict[str, Any]:
         return {"shard": shard, "epoch": self._epoch(shard)}
@@ -155,6 +162,21 @@ class Interleaving:
 
     def _ended(self, shard: str) -> Request:
         return Ended(shard=shard, epoch=self.rng.choice([0, self.epochs[shard], self.former.get(shard, 1)]))
+
+    def _take_over(self, shard: str) -> Request:
+        """Mostly of one that has just lost its lease."""
+        gone = self.rng.choice(SHARDS)
+        takeover = TakeOver(
+            **self._me(shard), gone=gone, gone_epoch=self.epochs.get(gone, 7), unix_us=FIRST_EPOCH + self.tick
+        )
+        self.history.append(takeover)
+        if self.rng.random() < 0.4:
+            return takeover
+        self.due += [Ended(shard=gone, epoch=0), takeover]
+        return Renew(**self._me(shard), ttl_ms=LEASE_MS)
+
+    def _read_taken(self) -> Request:
+        return ReadTaken(alias=self.rng.choice([*self.aliases[-3:], "arena-1@5"]))
 
     def _claim(self, shard: str) -> Request:
         cells = tuple(cell for cell in CELLS if self.rng.random() < 0.5)

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from shardfleet_shard.core.journal_requests import Entries, FleetRecords, Publish, ReadEntries, ReadFleet, Tail
+from shardfleet_shard.core.journal_requests import (
+    Entries,
+    EntryKind,
+    FleetRecords,
+    Publish,
+    ReadEntries,
+    ReadFleet,
+    Tail,
+)
 from shardfleet_shard.core.requests import (
     Done,
     Elected,
@@ -22,6 +30,7 @@ from shardfleet_shard.core.requests import (
 )
 from shardfleet_shard.core.roll_requests import Rejoin, Rolled
 from shardfleet_shard.core.spawn_requests import Arrive
+from shardfleet_shard.core.takeover_requests import ALIAS_MARK, ReadTaken, TakeOver, is_alias
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.memory_state import State
 from shardfleet_shard.store.redis_store import RedisStore
@@ -40,6 +49,14 @@ SEEDS, FORGETFUL = range(15), range(10, 15)
 NOW_MS = 1_790_000_000_000
 
 
+class EntryIds(dict[str, dict[str, str]]):
+    """For each shard one side's entry ids -> the other's; under an alias they are what they were before."""
+
+    def __missing__(self, name: str) -> dict[str, str]:
+        shard = name.partition(ALIAS_MARK)[0]
+        return self[shard] if shard != name else self.setdefault(name, {"0-0": "0-0"})
+
+
 @dataclass
 class Comparison:
     """Executes on both sides and holds the replies against each other."""
@@ -47,8 +64,8 @@ class Comparison:
     store: RedisStore
     model: MemoryStore
     made: Interleaving
-    to_server: dict[str, dict[str, str]] = field(default_factory=lambda: {shard: {"0-0": "0-0"} for shard in SHARDS})
-    to_model: dict[str, dict[str, str]] = field(default_factory=lambda: {shard: {"0-0": "0-0"} for shard in SHARDS})
+    to_server: EntryIds = field(default_factory=EntryIds)
+    to_model: EntryIds = field(default_factory=EntryIds)
     outcomes: Counter[str] = field(default_factory=Counter)
 
     async def run(self, requests: list[Request]) -> None:
@@ -76,7 +93,9 @@ class Comparison:
             for one, other in zip(ours, theirs, strict=True):
                 assert self.to_server[shard].setdefault(other.id, one.id) == one.id
                 assert self.to_model[shard].setdefault(one.id, other.id) == other.id
-                if other.id not in self.made.seen[shard]:
+                if other.kind is EntryKind.TAKEOVER and other.peer not in self.made.aliases:
+                    self.made.aliases.append(other.peer)
+                if not is_alias(shard) and other.id not in self.made.seen[shard]:
                     self.made.seen[shard].append(other.id)
 
     def _normal(self, request: Request, reply: Reply | None) -> Any:
@@ -110,6 +129,8 @@ class Comparison:
             shard = request.shard  # type: ignore[union-attr]
             self.made.former[shard] = self.made.epochs.get(shard, 1)
             self.made.epochs[shard] = expected.epoch
+        elif isinstance(request, TakeOver) and isinstance(expected, Done):
+            self.made.former[request.gone] = self.made.epochs.pop(request.gone)
         elif isinstance(expected, Observed):
             self.made.arrived = expected.arrivals_through
         elif isinstance(request, Arrive) and isinstance(expected, Done):
@@ -154,8 +175,8 @@ async def compare(store: RedisStore, seed: int) -> Counter[str]:
             await comparison.pass_lease()
         comparison.made.roll_weight = 25 if model.state.generation != store.generation or model.state.roll else 0
         batch = [comparison.made.next() for _ in range(comparison.made.rng.randint(1, BATCH))]
-        reads = [request for request in batch if isinstance(request, ReadFleet)]  # a read after the call's pipeline
-        for part in ([request for request in batch if not isinstance(request, ReadFleet)], reads):
+        reads = [request for request in batch if isinstance(request, ReadFleet | ReadTaken)]  # after the pipeline
+        for part in ([request for request in batch if not isinstance(request, ReadFleet | ReadTaken)], reads):
             await comparison.run(part)
     await comparison.run([ReadFleet()])  # so that every entry's id is known on both sides
     assert await dump_redis(store, comparison.to_model) == dump_memory(model.state)
@@ -176,6 +197,7 @@ Claim ok|Claim refused held|Claim refused layout|Renew ok|Renew refused held|End
 Repair canceled|Repair accepted|Repair decided|ReadOverdue|ReadOverdue refused epoch
 RestoreEntity ok|RestoreEntity decided|RestoreEntity refused held|RestoreEntity refused older
 RemoveCopy ok|RemoveCopy refused held|RemoveCopy refused older
+TakeOver ok|TakeOver refused held|TakeOver refused older|TakeOver refused unclaimed|TakeOver refused epoch|ReadTaken
 Resign ok|Resign refused busy|Elect somebody|Elect nobody|LinkLease ok|LinkLease refused held|Reopen ok
 CallRoll|Rejoin ok|Rejoin refused epoch|Rejoin refused closed|Ready ok|Ready refused closed
 Begin refused closed|Accept refused closed|Recover refused closed|Publish refused closed|Renew refused closed

@@ -365,6 +365,19 @@ def do_ended(i: Interpreter, a: list[str]) -> None:
 
 
 @command
+def do_takeover(i: Interpreter, a: list[str]) -> None:
+    """takeover a-1 by a-0 [stale]: the operator asks for it; stale: by an older epoch of a-1."""
+    reply = i.world.take_over(i.world.find(a[2]), a[0], stale=a[3:] == ["stale"])
+    i.say(f"Redis says: {words.of_reply(i.world, reply)}")
+
+
+@command
+def do_layout(i: Interpreter, a: list[str]) -> None:
+    """layout a-0 a-0 a-2: the cells are for these shards now."""
+    i.world.write_layout(a)
+
+
+@command
 def do_start(i: Interpreter, a: list[str]) -> None:
     i.world.start(a[0])
 
@@ -435,7 +448,7 @@ def do_journal(i: Interpreter, a: list[str]) -> None:
     """journal a-0: the entries that Redis has of it."""
     for entry in i.world.store.state.journal(a[0]).entries:
         what = f" {words.of_transfer(i.world, entry.transfer)}" if entry.transfer else ""
-        peer = f" {'to' if entry.kind == 'out' else 'from'} {entry.peer}" if entry.peer else ""
+        peer = f" {'to' if entry.kind == 'out' else 'from'} {words.scrub(i.world, entry.peer)}" if entry.peer else ""
         tick = f", tick {words.of_tick(i.world, entry.tick)}" if entry.tick else ""
         i.say(f"{entry.kind}{what}{peer}, {entry.count} rows{tick}")
     if not i.world.log:

@@ -8,7 +8,7 @@ in silence, unless the shard's Redis is away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from shardfleet_shard.config import FleetConfig
@@ -17,9 +17,10 @@ from shardfleet_shard.core.frames import Frame, Nudge
 from shardfleet_shard.core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
 from shardfleet_shard.core.repair_requests import ReadOverdue
-from shardfleet_shard.core.requests import Claim, Elect, Ended, Join, Observe, Renew, Reply, Request
+from shardfleet_shard.core.requests import Claim, Done, Elect, Ended, Join, Observe, Renew, Reply, Request
 from shardfleet_shard.core.simulation import World as PluginWorld
 from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
+from shardfleet_shard.core.takeover_requests import ReadTaken, TakeOver
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.core.trace_events import TraceTick
 from shardfleet_shard.life import RuntimeState
@@ -32,7 +33,7 @@ from .plugin import Straight
 START_US = 1_700_000_000_000_000
 CELL_WIDTH = 10.0
 MAX_ROUNDS = 50
-SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadEntries, ReadOverdue)
+SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadTaken, ReadEntries, ReadOverdue)
 HELD = (Publish, Tail)
 """Asked on intervals and answered by name only: whether a shard has read its journal decides many a scenario."""
 LIVING = (RuntimeState.STARTING, RuntimeState.RECOVERING, RuntimeState.ACTIVE, RuntimeState.SETTLING)
@@ -108,6 +109,8 @@ class World:
         """Grid tick that scenarios call 0."""
         self.quiet = False
         self._simulated: dict[tuple[int, int], Process] = {}
+        self._taken_us: dict[tuple[str, str], int] = {}
+        """(taker, shard that it took over, itself or with another that had) -> when."""
         for name in names:
             self.start(name)
         self._begin(names)
@@ -159,6 +162,27 @@ class World:
     def confirm_end(self, shard: str) -> None:
         """The platform has seen the process end: its successor need not wait for the lease."""
         self.store.execute(Ended(shard=shard, epoch=0), generation=self.store.run_id)
+
+    def take_over(self, taker: Process, gone: str, *, stale: bool = False) -> Reply:
+        """As the operator asks for it, by what Redis has of both now."""
+        epochs = self.store.state.epochs
+        request = TakeOver(
+            shard=taker.shard,
+            epoch=taker.runtime.context.epoch,
+            gone=gone,
+            gone_epoch=epochs[gone] - stale,
+            unix_us=self.clock.now_us,
+        )
+        reply = self.store.execute(request, generation=self.store.run_id)
+        if isinstance(reply, Done):
+            chain = [gone, *(shard for one, shard in self._taken_us if one == gone)]
+            self._taken_us.update({(taker.shard, shard): self.clock.now_us for shard in chain})
+        return reply
+
+    def write_layout(self, names: list[str]) -> None:
+        cells = tuple(replace(cell, shard=name) for cell, name in zip(self.layout.cells, names, strict=True))
+        self.layout = Layout(version=self.layout.version + 1, cells=cells)
+        self.store.state.layout, self.store.state.layout_version = self.layout.to_json(), self.layout.version
 
     def _begin(self, names: list[str]) -> None:
         """Until every shard runs, has its claims and knows those of the others, and the (empty) world is seeded."""
@@ -241,17 +265,22 @@ class World:
         self.carry(process)
 
     def _note_simulated(self, process: Process, tick: TraceTick) -> None:
-        """A1: no tick of an entity twice, unless by a successor that began after the former process' last tick."""
+        """A1: no tick of an entity twice, unless by a successor that began after the former process' last tick, or by
+        who took it over after that."""
         process.first_us = process.first_us or self.clock.now_us
         process.last_us = self.clock.now_us
         for entity in tick.ids.tolist():
             before = self._simulated.get((entity, tick.tick))
-            assert before is None or (before is not process and before.last_us < process.first_us), (
+            assert before is None or (before is not process and self._ended_before(before, process)), (
                 f"A1: entity {entity} at tick {tick.tick - self.zero_tick}: by {before.name} and by {process.name}"
             )
             self._simulated[entity, tick.tick] = process
         late = "" if tick.tick == process.runtime.context.current_tick else f" late, for {tick.tick - self.zero_tick}"
         self.say(f"{process.name} simulates {words.of_rows(tick.ids, tick.versions)}{late}", noise=True)
+
+    def _ended_before(self, before: Process, process: Process) -> bool:
+        taken_us = self._taken_us.get((process.shard, before.shard), -1)
+        return before.last_us < process.first_us or before.last_us <= taken_us
 
     def _tell_changes(self, process: Process) -> None:
         stats = process.runtime.context.stats

@@ -44,13 +44,17 @@ local function evidence(name, id)
     found.tick, found.gained = tonumber(manifest[2]), gained_by_manifest(name, manifest, id)
   end
   for _, entry in ipairs(call('XRANGE', prefix .. 'journal:' .. name, '-', '+')) do
-    local kind, count = string.match(entry[2][2], '^(%S+) %S+ %S+ (%d+)')
+    local kind, peer, count = string.match(entry[2][2], '^(%S+) %S+ (%S+) (%d+)')
     count = tonumber(count)
     if kind == 'out' or kind == 'despawn' then
       local place = place_of(entry[2][4], id, count)
       local version = place and u32(entry[2][6], place * 4 + 1) or -1
       found.lost = math.max(found.lost, version)
       found.given = math.max(found.given, kind == 'out' and version or -1)
+    elseif kind == 'takeover' then
+      -- Of what a dead shard held, this one is to have each row at the next version.
+      local taken = evidence(peer, id)
+      found.gained = math.max(found.gained, taken.holds and taken.gained + 1 or -1)
     else
       found.gained = math.max(found.gained, version_in(call('HGET', prefix .. 'rows:' .. name, entry[1]) or '', id, count))
     end

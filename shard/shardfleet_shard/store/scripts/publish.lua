@@ -1,6 +1,7 @@
 -- include _base
 -- include _actor
 -- include _journal
+-- include _taken
 -- [5] tick, [6] position, [7] header, [8] read after, [9] number of chunks, [10] on: the chunks,
 -- or nothing: then they lie under stage:<shard>:<epoch>:<tick>:<n>, with an expiry, set just before by the same pipeline.
 local tick, position, count = ARGV[5], ARGV[6], tonumber(ARGV[9])
@@ -50,6 +51,10 @@ repeat
   local ids = {}
   for i, entry in ipairs(covered) do
     ids[i] = entry[1]
+    local alias = string.match(entry[2][2], '^takeover %S+ (%S+)')
+    if alias then
+      forget_taken(alias)
+    end
   end
   if #ids > 0 then
     call('HDEL', prefix .. 'rows:' .. shard, unpack(ids))

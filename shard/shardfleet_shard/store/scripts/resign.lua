@@ -18,7 +18,7 @@ repeat
   local entries = entries_after(shard, after)
   for i = 1, #entries, 4 do
     local kind = string.match(entries[i + 1], '^%S+')
-    if kind == 'in' or kind == 'spawn' or kind == 'restore' or kind == 'held' then
+    if kind ~= 'out' and kind ~= 'despawn' then
       return refused('busy', kind .. ' ' .. entries[i])
     end
     after = entries[i]

@@ -20,7 +20,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-operator model model-quick kind-up kind-down e2e lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-operator chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -102,6 +102,18 @@ model-quick: install ## one configuration and one variant of it, in seconds
 # Builds Kubernetes and etcd once, into the cache of tests/cluster; Linux and Go alone.
 bench-operator: install ## the operator with 1,000 simulated pods in one fleet, and 200 fleets; QUICK=1 for 50 and 10
 	$(BIN)/python -m tests.performance.operator_bench $(if $(QUICK),--quick) --out build/bench-operator.json
+
+CHAOS = $(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(KINDS),--kinds $(KINDS)) $(if $(RATE),--rate $(RATE)) $(if $(RUNS),--runs $(RUNS))
+
+chaos: install ## real processes under 200 faults in MINUTES=10; SEED=, KINDS=, RATE= choose (see tests/chaos/README.md)
+	$(CHAOS) --out build/chaos.json
+
+chaos-quick: install ## each kind of fault once or twice, at a small rate
+	$(CHAOS) --quick --out build/chaos.json
+
+chaos-compare: install ## kill -9 of one of two shards under load, RUNS=5 times: owned, ownerless and doubled 5 s later
+	$(CHAOS) compare --out build/chaos.json
 
 kind-up: ## a Kubernetes cluster of three kind nodes; KUBECONFIG is build/kubeconfig (see tests/cluster/README.md)
 	$(PYTHON) -m tests.cluster up

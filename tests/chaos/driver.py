@@ -1,0 +1,264 @@
+"""Plays faults on a fleet, one round after the other, and measures what each costs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import redis
+
+from .faults import OF_REDIS, Fault, make, now_us
+from .fleet import ChaosError, Fleet
+from .points import Point, Side, points_of
+
+POLL_S = 0.04
+RATE_WINDOW_US = 500_000
+FULL_RATE = 0.9
+WARM_UPS = 8
+GROWING = 1.05
+PATIENCE_S = 20.0
+"""After a round's end; what is not over by then is never over."""
+PAIRED = 0.5
+"""So many rounds have two faults at once."""
+SPECIAL = ("disk-full", "redis-forgets")
+SPECIAL_EVERY = 3
+"""These kinds come in every third cycle only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One fault and its times in seconds: from the strike until it was noticed, and from its round's end until every
+    entity was simulated again, and until the rate of handoffs was what it was; None: never."""
+
+    kind: str
+    shards: tuple[str, ...]
+    at: str
+    open: bool
+    beside: str
+    """The kind of the fault that struck at the same time, or ''."""
+    lasted_s: float
+    detected_s: float | None
+    owned_s: float | None
+    full_rate_s: float | None
+    lost: int
+    doubled: int
+
+
+@dataclass(slots=True)
+class Meter:
+    """Looks at the fleet again and again; every look is a census of one moment."""
+
+    fleet: Fleet
+    looks: int = 0
+    lost: set[int] = field(default_factory=set)
+    doubled: set[int] = field(default_factory=set)
+    strays: set[int] = field(default_factory=set)
+    remarks: list[str] = field(default_factory=list)
+    _counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    _samples: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def look(self, since_us: int) -> int | None:
+        """How many entities are simulated by manifests later than ``since_us``; None where Redis gave no answer."""
+        try:
+            snapshot = self.fleet.reader.snapshot()
+            stats = self.fleet.reader.stats()
+        except redis.RedisError:
+            return None
+        self.looks += 1
+        for name, found, before in (
+            ("lost", snapshot.lost(self.fleet.expected), self.lost),
+            ("doubled", snapshot.doubled(), self.doubled),
+            ("never spawned", snapshot.strays(self.fleet.expected), self.strays),
+        ):
+            if new := set(found.tolist()) - before:
+                before |= new
+                self.remarks.append(f"{now_us()}: {len(new)} entities {name}, {sorted(new)[:5]} among them")
+        self._counts.update({process: one.handed_over_in for process, one in stats.items()})
+        self._samples.append((now_us(), sum(self._counts.values())))
+        while len(self._samples) > 2 and self._samples[1][0] < self._samples[-1][0] - RATE_WINDOW_US:
+            self._samples.popleft()
+        return snapshot.owned_since(since_us)
+
+    def rate(self) -> float:
+        """Entities handed over a second, within the last window; 0 before there is one."""
+        if len(self._samples) < 2 or (span_us := self._samples[-1][0] - self._samples[0][0]) < 0.8 * RATE_WINDOW_US:
+            return 0.0
+        return (self._samples[-1][1] - self._samples[0][1]) * 1e6 / span_us
+
+    def window_since(self, unix_us: int) -> bool:
+        """Whether the whole window of ``rate`` is later."""
+        return bool(self._samples) and self._samples[0][0] >= unix_us
+
+
+class Driver:
+    """One run.
+
+    Args:
+        kinds: that it plays.
+        seed: everything that it chooses follows from it.
+        say: gets a line a fault.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        kinds: Sequence[str],
+        seed: int,
+        paired: float = PAIRED,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.fleet = fleet
+        self.kinds = kinds
+        self.meter = Meter(fleet)
+        self.measured: list[Measured] = []
+        self.full_rate = 0.0
+        self._paired = paired
+        self._say = say
+        self._rng = random.Random(seed)
+        self._struck = dict.fromkeys(range(len(fleet.shards)), 0)
+        """Ordinal -> when it was last chosen."""
+        self._steps = {side: self._in_turn(side) for side in Side}
+
+    def measure_full_rate(self, seconds: float) -> None:
+        """In the calm before, once it grows no more; a fleet that has just begun takes a moment."""
+        before = 0.0
+        for _ in range(WARM_UPS):
+            self.full_rate = self._median_rate(seconds)
+            if 0 < self.full_rate < GROWING * before:
+                return
+            before = self.full_rate
+        if not self.full_rate:
+            raise ChaosError("no handoffs before the first fault")
+
+    def _median_rate(self, seconds: float) -> float:
+        rates = []
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.meter.look(0)
+            rates.append(self.meter.rate())
+            time.sleep(POLL_S)
+        return float(np.median(rates))
+
+    def run(self, *, seconds: float, at_least: int = 0) -> None:
+        """Rounds until the time is over and each kind has struck ``at_least`` times."""
+        deadline = time.monotonic() + seconds
+        for kinds in self._rounds():
+            counts = {kind: sum(one.kind == kind for one in self.measured) for kind in self.kinds}
+            if time.monotonic() > deadline and min(counts.values()) >= at_least:
+                return
+            self.play(kinds)
+
+    def play(self, kinds: Sequence[str]) -> None:
+        """One round: the faults of ``kinds`` at once, until the fleet is whole."""
+        faults = self._choose(kinds)
+        for fault in faults:
+            fault.strike()
+        try:
+            self._hold(faults)
+        finally:
+            self.fleet.disarm()
+            for fault in faults:
+                if not fault.ended_us:
+                    fault.end()
+        end_us = max(fault.ended_us for fault in faults)
+        owned_s, full_s = self._wait_until_whole(faults, end_us)
+        for fault, other in zip(faults, [*faults[1:], *faults[:1]], strict=True):
+            self._note(fault, beside=other.kind if other is not fault else "", owned_s=owned_s, full_s=full_s)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _rounds(self) -> Iterator[list[str]]:
+        cycle = 0
+        while True:
+            kinds = [kind for kind in self.kinds if kind not in SPECIAL or cycle % SPECIAL_EVERY == 0]
+            self._rng.shuffle(kinds)
+            cycle += 1
+            while kinds:
+                chosen = [kinds.pop()]
+                if kinds and self._rng.random() < self._paired and not {chosen[0], kinds[-1]} <= OF_REDIS:
+                    chosen.append(kinds.pop())
+                yield chosen
+
+    def _choose(self, kinds: Sequence[str]) -> list[Fault]:
+        """Faults with victims of their own; whom nothing struck for longest comes first."""
+        faults: list[Fault] = []
+        free = sorted(self._struck, key=lambda ordinal: (self._struck[ordinal], self._rng.random()))
+        for kind in kinds:
+            fault = make(kind, self.fleet, self._rng, free, lambda side: next(self._steps[side]))
+            free = [ordinal for ordinal in free if ordinal not in fault.victims]
+            self._struck.update(dict.fromkeys(fault.victims, now_us()))
+            faults.append(fault)
+        return faults
+
+    def _in_turn(self, side: Side) -> Iterator[Point]:
+        while True:
+            points = points_of(side)
+            self._rng.shuffle(points)
+            yield from points
+
+    def _hold(self, faults: Sequence[Fault]) -> None:
+        while waiting := [fault for fault in faults if not fault.ended_us]:
+            for fault in waiting:
+                if now_us() - fault.struck_us >= fault.hold_s * 1e6:
+                    fault.end()
+            self._look(faults, since_us=0)
+            time.sleep(POLL_S)
+
+    def _wait_until_whole(self, faults: Sequence[Fault], end_us: int) -> tuple[float | None, float | None]:
+        owned_s = full_s = None
+        while (owned_s is None or full_s is None) and now_us() - end_us < PATIENCE_S * 1e6:
+            time.sleep(POLL_S)
+            owned = self._look(faults, since_us=end_us)
+            passed_s = (now_us() - end_us) / 1e6
+            if owned_s is None and owned == len(self.fleet.expected):
+                owned_s = passed_s
+            if full_s is None and self.meter.window_since(end_us) and self.meter.rate() >= FULL_RATE * self.full_rate:
+                full_s = passed_s
+        return owned_s, full_s
+
+    def _look(self, faults: Sequence[Fault], *, since_us: int) -> int | None:
+        self.fleet.fail_if_ended()
+        for fault in faults:
+            try:
+                fault.look()
+            except redis.RedisError:
+                continue
+        return self.meter.look(since_us)
+
+    def _note(self, fault: Fault, *, beside: str, owned_s: float | None, full_s: float | None) -> None:
+        detected = fault.detected_us
+        before = sum(one.lost for one in self.measured), sum(one.doubled for one in self.measured)
+        one = Measured(
+            kind=fault.kind,
+            shards=tuple(fault.shards) if fault.victims else (),
+            at=fault.at,
+            open=fault.open,
+            beside=beside,
+            lasted_s=(fault.ended_us - fault.struck_us) / 1e6,
+            detected_s=(detected - fault.struck_us) / 1e6 if detected else None,
+            owned_s=owned_s,
+            full_rate_s=full_s,
+            lost=len(self.meter.lost) - before[0],
+            doubled=len(self.meter.doubled) - before[1],
+        )
+        self.measured.append(one)
+        self._say(to_line(len(self.measured), one))
+
+
+def to_line(number: int, one: Measured) -> str:
+    """What is shown of a fault as it happens."""
+
+    def seconds(value: float | None) -> str:
+        return "    -" if value is None else f"{value:5.2f}"
+
+    where = " ".join(one.shards) + (f" at {one.at}" if one.at else "")
+    return (
+        f"{number:4d} {one.kind:<14} {'open' if one.open else '    '} noticed {seconds(one.detected_s)}  "
+        f"owned {seconds(one.owned_s)}  rate {seconds(one.full_rate_s)} s  lost {one.lost} doubled {one.doubled}  "
+        f"{where}{f' beside {one.beside}' if one.beside else ''}"
+    )

@@ -65,18 +65,23 @@ class Fault:
         aim = self.aim()
         self.do()
         self.struck_us = self.struck_us or now_us()
-        self.open = self.open or (aim is not None and now_us() < aim.switch_us)
+        self.open = aim is not None and self.struck_us < aim.switch_us
 
     def aim(self) -> Open | None:
         """Waits for an accepted transfer that suits."""
         deadline = time.monotonic() + AIM_S
         while time.monotonic() < deadline:
-            with contextlib.suppress(redis.RedisError):
-                suitable = [one for one in self.fleet.reader.open_transfers() if self.suits(one)]
-                if suitable:
-                    return self.rng.choice(suitable)
+            if suitable := self.suitable():
+                return self.rng.choice(suitable)
             time.sleep(0.002)
         return None
+
+    def suitable(self) -> list[Open]:
+        """Accepted transfers that suit, now; none where Redis does not answer."""
+        try:
+            return [one for one in self.fleet.reader.open_transfers() if self.suits(one)]
+        except redis.RedisError:
+            return []
 
     def suits(self, one: Open) -> bool:
         return one.source in self.shards or one.target in self.shards
@@ -133,13 +138,17 @@ class _Signal(Fault):
         control[Cell.HIT_US] = 0
         control[Cell.SIGNAL], control[Cell.POINT] = self.signal, NUMBER[point.name]
         deadline = time.monotonic() + AIM_S
+        before: list[Open] = []
         while not control[Cell.HIT_US]:
             if time.monotonic() > deadline:
                 control[Cell.POINT] = 0
                 return False
+            found = self.suitable()
+            if not control[Cell.HIT_US]:  # else some may have been accepted after the strike
+                before = found
             time.sleep(0.001)
-        self.at, self.open, self.pid = point.name, point.open, control[Cell.HIT_PID]
-        self.struck_us = control[Cell.HIT_US]
+        self.at, self.pid, self.struck_us = point.name, control[Cell.HIT_PID], control[Cell.HIT_US]
+        self.open = point.open or any(self.struck_us < one.switch_us for one in before)
         return True
 
 
@@ -240,7 +249,7 @@ class RedisRestart(Fault):
     lasts_s = (0.0, 1.0)
 
     def do(self) -> None:
-        self.fleet.server.kill()
+        self.struck_us = self.fleet.server.kill()
 
     def end(self) -> None:
         self.fleet.server.start()
@@ -267,10 +276,10 @@ class RedisForgets(RedisRestart):
 
     kind = "redis-forgets"
 
-    def do(self) -> None:
+    def aim(self) -> Open | None:
         self.sizes: dict[Path, int] = self.fleet.server.size_bytes()
         time.sleep(1.0)
-        super().do()
+        return super().aim()
 
     def end(self) -> None:
         self.fleet.server.cut_back(self.sizes)
@@ -286,6 +295,7 @@ class DiskFull(RedisRestart):
 
     def do(self) -> None:
         self.fleet.server.fill_disk()
+        self.struck_us = now_us()
         self.fleet.wait("Redis ends of its full disk", AIM_S, lambda: self.fleet.server.ended)
 
     def end(self) -> None:

@@ -90,10 +90,14 @@ class Server:
     def ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
-    def kill(self) -> None:
+    def kill(self) -> int:
+        """Returns when the signal had been sent, in Unix microseconds."""
         if self._process is not None:
             self._process.kill()
+        sent_us = time.time_ns() // 1000
+        if self._process is not None:
             self._process.wait()
+        return sent_us
 
     def forget(self) -> None:
         """While it is down: all its data are gone."""

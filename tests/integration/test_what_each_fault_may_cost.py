@@ -41,6 +41,7 @@ from tests.chaos.faults import ClockStep, Fault, KillSource, KillTarget, Pause, 
 from tests.chaos.fleet import Fleet
 from tests.chaos.namespaces import unshare_command
 from tests.chaos.points import NUMBER, POINTS, Point
+from tests.simulation.capabilities import ROLL_CALL
 
 LIMIT_S = 40.0
 ENTITIES = 200
@@ -131,9 +132,11 @@ def test_paused_past_its_lease_inside_a_tick(fleet: Fleet, play: Callable[[Fault
 
 
 def test_redis_restarted(fleet: Fleet, play: Callable[[Fault], None]) -> None:
-    fault = RedisRestart(fleet, random.Random(4), ())
-    play(fault)
-    assert fault.open, "no transfer was under way"
+    """The shards stay and call the roll; without a roll-call all of them end and recover (decision 0006)."""
+    pids = [fleet.pid(shard) for shard in fleet.shards]
+    play(RedisRestart(fleet, random.Random(4), ()))
+    stayed = [fleet.pid(shard) == pid for shard, pid in zip(fleet.shards, pids, strict=True)]
+    assert stayed == [ROLL_CALL] * len(pids)
 
 
 def test_clock_jumps(fleet: Fleet, play: Callable[[Fault], None]) -> None:

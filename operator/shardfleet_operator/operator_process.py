@@ -18,9 +18,11 @@ from aiohttp import web
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import UsageError
 from shardfleet_shard.monitoring.endpoint import metrics_served
+from shardfleet_shard.monitoring.otlp import MetricsExport, is_wanted, resource
+from shardfleet_shard.monitoring.table import Reading
 
 from .cluster.fleets import Fleets
-from .cluster.metrics import OperatorSight, operator_text
+from .cluster.metrics import OperatorSight, operator_text, read_operator
 from .cluster.settings import OperatorSettings
 from .handlers import quieten_kopf, watch
 from .inspection import FleetSight, Inspection, NotNow, served
@@ -78,6 +80,7 @@ class Operator:
         self._clock = clock
         connection = log_in()
         namespace = options.lease_namespace or connection.default_namespace or "default"
+        self._identity = f"{socket.gethostname()}_{os.getpid()}_{clock.now_unix_us()}"
         self.api = HttpKubeApi(log_in)
         # Connections of its own: hundreds of fleets that start at once must not keep the Lease from being renewed.
         self._lease_api = HttpKubeApi(log_in)
@@ -86,7 +89,7 @@ class Operator:
             clock,
             namespace=namespace,
             name=options.lease_name,
-            identity=f"{socket.gethostname()}_{os.getpid()}_{clock.now_unix_us()}",
+            identity=self._identity,
         )
         self.fleets = Fleets(self.api, clock, options.settings, on_failure=self._fail)
         self._stop = asyncio.Event()
@@ -107,8 +110,7 @@ class Operator:
             if self.options.inspection:
                 application = Inspection(self._look).application()
                 await stack.enter_async_context(served("--inspection", self.options.inspection, application))
-            if self.options.metrics:
-                await stack.enter_async_context(metrics_served("--metrics", self.options.metrics, self._metrics))
+            await self._begin_metrics(stack)
             await self._check_kind()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -163,18 +165,32 @@ class Operator:
             raise NotNow("this operator waits for its Lease: ask the one that has it")
         return self.fleets.look(namespace, name)
 
-    def _metrics(self) -> bytes:
+    def _sight(self) -> OperatorSight:
         answers: Counter[tuple[str, str, int]] = Counter(self.api.answers)
         answers.update(self._lease_api.answers)
-        return operator_text(
-            OperatorSight(
-                leads=self.lease.held,
-                workers=self.fleets.workers,
-                answers=answers,
-                counts=self.fleets.counts,
-                now_us=self._clock.now_unix_us(),
-            )
+        return OperatorSight(
+            leads=self.lease.held,
+            workers=self.fleets.workers,
+            answers=answers,
+            counts=self.fleets.counts,
+            now_us=self._clock.now_unix_us(),
         )
+
+    def _text(self) -> bytes:
+        return operator_text(self._sight())
+
+    def _readings(self) -> list[Reading]:
+        return read_operator(self._sight())
+
+    async def _begin_metrics(self, stack: contextlib.AsyncExitStack) -> None:
+        """For Prometheus, and by OTLP, as far as they are wanted. Raises ``UsageError``."""
+        if self.options.metrics:
+            await stack.enter_async_context(metrics_served("--metrics", self.options.metrics, self._text))
+        if is_wanted("metrics", os.environ):
+            about = resource(LEASE_NAME, self._identity, {}, os.environ)
+            began_us = self._clock.now_unix_us()
+            export = MetricsExport(self._readings, about, start_us=began_us, environ=os.environ)
+            stack.push_async_callback(export.close)
 
     def stop(self) -> None:
         """Ends the run in order, once what is under way in the loop has had its turn."""

@@ -17,6 +17,7 @@ from .core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from .core.requests import LinkLease, Renew, Reply, Request
 from .core.takeover_requests import ReadTaken
 from .core.trace_events import TraceEvent, TraceTick
+from .core.transfer_spans import TransferSpan
 from .life import RuntimeState
 from .net.links import HandoffConnectionManager
 from .runtime import ServerAuthorityRuntime
@@ -34,6 +35,10 @@ FOLLOW_PEERS_S = 0.1
 
 async def _ignore(ready: bool) -> None:
     """Nobody wants to know."""
+
+
+def _drop(spans: Sequence[TransferSpan]) -> None:
+    """Nobody collects them."""
 
 
 class RequestLane:
@@ -137,6 +142,8 @@ class ServerAuthorityManager:
         self.peers = peers
         self.links = links(self)
         peers.links = self.links
+        self.take_spans: Callable[[Sequence[TransferSpan]], None] = _drop
+        """Gets the parts of traced transfers."""
         self._open_trace = trace
         self._set_ready = set_ready
         self._trace: TraceWriter | None = None
@@ -257,6 +264,8 @@ class ServerAuthorityManager:
         for peer, frame in effects.frames:
             if isinstance(frame, Offer | Answer | Final | Nudge):
                 self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
+        if effects.spans:
+            self.take_spans(effects.spans)
         self._schedule_deadline()
 
     def _schedule_deadline(self) -> None:

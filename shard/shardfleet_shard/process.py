@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import random
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +24,7 @@ from .core.ticks import TickGrid
 from .errors import SchemaChanged, ShardfleetError, UsageError
 from .exit_codes import ExitCode
 from .log_lines import FieldsFormatter
-from .monitoring.endpoint import metrics_served
-from .monitoring.shard import shard_text
+from .monitoring.shard_signals import shard_signals
 from .net.leases import HandoffConnectionLeaseCoordinator
 from .net.limits import LinkLimits
 from .net.links import HandoffConnectionManager
@@ -153,11 +150,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         beside.append(asyncio.create_task(tls.follow(manager.links.renew_credentials)))
     log.info("serving on %s", address)
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            if arguments.metrics:
-                text = partial(shard_text, manager)
-                where = await stack.enter_async_context(metrics_served("--metrics", arguments.metrics, text))
-                log.info("metrics on http://%s/metrics", where)
+        async with shard_signals(manager, metrics=arguments.metrics, environ=os.environ):
             return await manager.run()
     finally:
         for task in beside:

@@ -23,9 +23,15 @@ from .simulation import Simulation
 from .stats import ShardStats
 from .ticks import TickGrid, WorldTime
 from .trace_events import TraceEvent, TraceTick
+from .transfer import TransferId
+from .transfer_spans import OpenSpans, TransferSpan
 
 CATCH_UP_LIMIT_US = 10_000_000
 """A recovered row is moved forward at most this far; a world that rested longer goes on from where it was."""
+
+
+Sample = Callable[[TransferId, str, int, int], str]
+"""(transfer, target, entities, Unix us) -> W3C traceparent of a transfer that is to be traced, '' for the others."""
 
 
 @dataclass(slots=True)
@@ -35,15 +41,17 @@ class Effects:
     1. ``ticks`` and ``events`` are written to the trace before anything else of this bundle leaves the process.
     2. ``requests`` go to Redis; those of one bundle in one pipeline. Their order does not matter.
     3. ``frames`` go to peers; the order to one peer is kept.
+    4. ``spans`` go to whoever collects them, if that is possible; nothing depends on them.
     """
 
     ticks: list[TraceTick] = field(default_factory=list)
     events: list[TraceEvent] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     frames: list[tuple[str, Frame]] = field(default_factory=list)
+    spans: list[TransferSpan] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.ticks or self.events or self.requests or self.frames)
+        return bool(self.ticks or self.events or self.requests or self.frames or self.spans)
 
 
 @dataclass(slots=True)
@@ -73,6 +81,8 @@ class Context:
     journal: JournalFollower = field(default_factory=JournalFollower)
     stats: ShardStats = field(default_factory=ShardStats)
     effects: Effects = field(default_factory=Effects)
+    sample: Sample | None = None
+    """Whether a transfer is traced; None: none is, neither the own ones nor those of others."""
     reader: RowReader = field(init=False)
 
     # --- effects ------------------------------------------------------------------------------------------------
@@ -89,6 +99,25 @@ class Context:
     def event(self, kind: str, tick: int, ids: U64, versions: U32, **detail: Any) -> None:
         if self.trace:
             self.effects.events.append(TraceEvent(kind=kind, tick=tick, ids=ids, versions=versions, detail=detail))
+
+    def begin_trace(self, transfer: TransferId, *, target: str, entities: int) -> OpenSpans | None:
+        """Of an own transfer, if it is one of the few that are traced."""
+        if self.sample is None:
+            return None
+        trace_context = self.sample(transfer, target, entities, self.clock.now_unix_us())
+        return self._spans(trace_context, transfer) if trace_context else None
+
+    def join_trace(self, transfer: TransferId, trace_context: str) -> OpenSpans | None:
+        """Of another's transfer, if its offer says that it is traced."""
+        if self.sample is None or not trace_context:
+            return None
+        return self._spans(trace_context, transfer)
+
+    def _spans(self, trace_context: str, transfer: TransferId) -> OpenSpans:
+        def emit(span: TransferSpan) -> None:
+            self.effects.spans.append(span)
+
+        return OpenSpans(trace_context, transfer, emit=emit, now_us=self.clock.now_unix_us)
 
     # --- world time ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from .journal_requests import EntryKind, JournalEntry
 from .outgoing import NOT_SCHEDULED, RETRY_US, OutgoingTransfers
 from .requests import Accept, Adopted, Done, Outcome, Reject
 from .transfer import Incoming, IncomingAction, IncomingInput, IncomingState, TransferId
+from .transfer_spans import OpenSpans, Part
 
 NOT_YET_RETRY_US = 5_000
 """ACCEPT that came before BEGIN: they race on two connections, so the next try is soon."""
@@ -67,8 +68,13 @@ class IncomingTransfers:
         if offer.target_epoch != context.epoch or offer.transfer.source != peer or now_us >= offer.transfer_time_us:
             context.stats.frames_stale += 1
             return  # nothing was promised; the source's CANCEL ends it
+        spans = context.join_trace(offer.transfer, offer.trace_context)
+        if spans is not None:
+            spans.begin(Part.ACCEPT)
         reason, rows = self._judge(offer)
         if rows is None:
+            if spans is not None:
+                spans.end(Part.ACCEPT, "rejected")
             context.stats.offers_refused += 1
             self._handled[offer.transfer] = offer.transfer_time_us + REMEMBER_US
             context.request(Reject(shard=context.shard, epoch=context.epoch, transfer=offer.transfer, reason=reason))
@@ -83,7 +89,7 @@ class IncomingTransfers:
             rows=rows,
             next_try_us=NOT_SCHEDULED,
             upgraded=context.reader.is_former(offer.columns),
-            trace_context=offer.trace_context,
+            spans=spans,
         )
         self.open[offer.transfer] = incoming
         self._accept(incoming)
@@ -143,6 +149,8 @@ class IncomingTransfers:
             incoming.next_try_us = now_us + RETRY_US
             return
         if isinstance(request, Adopted):
+            if incoming.spans is not None and reply.outcome is Outcome.CLEARED:
+                incoming.spans.end(Part.CLEAR)
             self._take(incoming, IncomingInput.CONFIRM_ADOPTED)
             return
         match reply.outcome:
@@ -251,7 +259,10 @@ class IncomingTransfers:
         tick: int = 0,
         rows: Columns | None = None,
     ) -> None:
+        before = incoming.state
         action = incoming.step(event)
+        if incoming.spans is not None and incoming.state is not before:
+            self._trace(incoming.spans, incoming.state)
         if action is IncomingAction.NOTHING and event in (IncomingInput.REPEAT, IncomingInput.EXPIRE):
             incoming.next_try_us = NOT_SCHEDULED  # nothing is left to be asked
         match action:
@@ -272,6 +283,17 @@ class IncomingTransfers:
         if incoming.state in (IncomingState.REFUSED, IncomingState.DONE):
             del self.open[incoming.id]
             self._handled[incoming.id] = incoming.transfer_time_us + REMEMBER_US
+
+    def _trace(self, spans: OpenSpans, state: IncomingState) -> None:
+        match state:
+            case IncomingState.ACCEPTED:
+                spans.end(Part.ACCEPT, "accepted")
+                spans.begin(Part.ADOPT)
+            case IncomingState.REFUSED:
+                spans.end(Part.ACCEPT, "rejected")
+            case IncomingState.ADOPTED:
+                spans.end(Part.ADOPT)
+                spans.begin(Part.CLEAR)
 
     def _answer(self, transfer: TransferId, *, accepted: bool, reason: str = "") -> None:
         self.context.send(

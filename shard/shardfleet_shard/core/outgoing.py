@@ -11,6 +11,7 @@ from .journal_requests import EntryKind
 from .planner import PlannedTransfer
 from .requests import Begin, Cancel, Done, Outcome, Released
 from .transfer import OUTGOING, Outgoing, OutgoingAction, OutgoingInput, OutgoingState, TransferId
+from .transfer_spans import OpenSpans, Part
 
 RETRY_US = 100_000
 """Between a request that was not answered and the next of the same."""
@@ -66,6 +67,9 @@ class OutgoingTransfers:
             versions=(rows.version + np.uint32(1)).tobytes(),
             next_try_us=transfer_time_us - context.config.guard_us,
         )
+        outgoing.spans = context.begin_trace(transfer, target=outgoing.target, entities=outgoing.count)
+        if outgoing.spans is not None:
+            outgoing.spans.begin(Part.TRANSFER, Part.BEGIN, Part.OFFER)
         self.open[self._sequence] = outgoing
         self._began_us[self._sequence] = context.clock.now_unix_us()
         context.tracker.begin(planned.index, self._sequence)
@@ -95,6 +99,7 @@ class OutgoingTransfers:
                 offer_tick=tick,
                 count=outgoing.count,
                 columns=rows.pack(),
+                trace_context=outgoing.spans.trace_context if outgoing.spans is not None else "",
             ),
         )
 
@@ -119,6 +124,8 @@ class OutgoingTransfers:
             if not isinstance(request, Begin):  # BEGIN's doubt ends by the CANCEL that the deadline sends
                 outgoing.next_try_us = self.context.clock.now_unix_us() + RETRY_US
             return
+        if outgoing.spans is not None:
+            self._trace_reply(outgoing.spans, request, reply.outcome)
         match request, reply.outcome:
             case Released(), Outcome.RELEASED | Outcome.CLEARED:
                 self._take(outgoing, OutgoingInput.CONFIRM_RELEASED)
@@ -206,6 +213,8 @@ class OutgoingTransfers:
             outgoing.next_try_us = NOT_SCHEDULED
         if event in _ANSWERS and before is not outgoing.state and sequence in self._began_us:
             self._learn_latency(self._began_us.pop(sequence), event, was_late=before in _PAST_THE_DEADLINE)
+        if outgoing.spans is not None and outgoing.state is not before:
+            self._trace(outgoing.spans, outgoing.state)
         if action in _RESUMING:
             self._resume(outgoing, was_frozen=before is OutgoingState.FROZEN)
         if action in _FREEZING:
@@ -221,7 +230,9 @@ class OutgoingTransfers:
         if outgoing.state in (OutgoingState.KEPT, OutgoingState.GONE):
             del self.open[sequence]
             self._began_us.pop(sequence, None)
-            self._count_end(outgoing, was=before)
+            outcome = self._count_end(outgoing, was=before)
+            if outgoing.spans is not None:
+                outgoing.spans.end_all(outcome)
 
     def _learn_latency(self, began_us: int, event: OutgoingInput, *, was_late: bool) -> None:
         stats, now_us = self.context.stats, self.context.clock.now_unix_us()
@@ -231,14 +242,36 @@ class OutgoingTransfers:
             stats.late_answers += 1
             self._delay.learn_late(now_us - began_us, now_us)
 
-    def _count_end(self, outgoing: Outgoing, *, was: OutgoingState) -> None:
+    def _count_end(self, outgoing: Outgoing, *, was: OutgoingState) -> str:
         stats = self.context.stats
         if outgoing.state is OutgoingState.GONE:
             stats.transfers_completed += 1
-        elif was is OutgoingState.WITHDRAWN:
+            return "completed"
+        if was is OutgoingState.WITHDRAWN:
             stats.transfers_rejected += 1
-        else:
-            stats.transfers_canceled += 1
+            return "rejected"
+        stats.transfers_canceled += 1
+        return "canceled"
+
+    def _trace_reply(self, spans: OpenSpans, request: Begin | Cancel | Released, outcome: Outcome) -> None:
+        if isinstance(request, Begin):
+            spans.end(Part.BEGIN)
+        elif isinstance(request, Released) and outcome is Outcome.CLEARED:
+            spans.end(Part.CLEAR)
+        elif isinstance(request, Released):
+            spans.drop(Part.CLEAR)  # it is the target's
+
+    def _trace(self, spans: OpenSpans, state: OutgoingState) -> None:
+        match state:
+            case OutgoingState.ACCEPTED:
+                spans.end(Part.OFFER, "accepted")
+                spans.begin(Part.SWITCH)
+            case OutgoingState.RELEASED:
+                spans.end(Part.OFFER, "accepted")  # learned after the switch tick
+                spans.end(Part.SWITCH)
+                spans.begin(Part.CLEAR)
+            case OutgoingState.WITHDRAWN:
+                spans.end(Part.OFFER, "rejected")
 
     def _request(self, outgoing: Outgoing, kind: type[Cancel] | type[Released]) -> None:
         context = self.context

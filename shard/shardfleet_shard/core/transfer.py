@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..errors import InvariantError
 from .columns import Columns
+from .transfer_spans import OpenSpans
 
 MAX_ENTITIES_PER_TRANSFER = 4096
 """More go under further ids: bounds a frame, a script's run time and what one doubt can freeze."""
@@ -209,6 +210,8 @@ class Outgoing:
     next_try_us: int
     state: OutgoingState = OutgoingState.OFFERED
     final_sent: bool = False
+    spans: OpenSpans | None = None
+    """Of a transfer that is traced."""
 
     def step(self, event: OutgoingInput) -> OutgoingAction:
         """Takes ``event``; raises ``InvariantError`` where the table has no such pair."""
@@ -238,7 +241,8 @@ class Incoming:
     """As of the end of the source's last tick, under the target's version."""
     final_tick: int = -1
     final_unix_us: int = 0
-    trace_context: str = ""
+    spans: OpenSpans | None = None
+    """Of a transfer that is traced."""
 
     def step(self, event: IncomingInput) -> IncomingAction:
         """Takes ``event``; raises ``InvariantError`` where the table has no such pair."""

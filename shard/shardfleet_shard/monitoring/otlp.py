@@ -1,0 +1,209 @@
+"""OTLP, as OpenTelemetry's own environment variables say. Without them nothing is imported and nothing leaves.
+
+Metrics are handed to the exporter as the data points that the SDK would make of instruments: it knows neither an
+observable histogram nor a way to put counts that are there already into one, and it calls instruments from a thread of
+its own, while the loop changes what they read. So the loop reads, and a thread sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from ..errors import UsageError
+from .table import Buckets, Kind, Reading
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import DataPointT, MetricsData
+    from opentelemetry.sdk.metrics.export import Metric as OtlpMetric
+    from opentelemetry.sdk.resources import Resource
+
+log = logging.getLogger(__name__)
+
+INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
+DEFAULT_INTERVAL_S = 60.0
+"""OpenTelemetry's own."""
+LAST_WORDS_S = 2.0
+"""How long an end waits for what is still to be sent. A collector that is away must not hold a shard."""
+SCOPE = "shardfleet"
+PROTOCOL = "http/protobuf"
+
+T = TypeVar("T")
+
+
+def is_wanted(signal: Literal["traces", "metrics"], environ: Mapping[str, str]) -> bool:
+    """Whether ``signal`` is to be exported.
+
+    Raises:
+        UsageError: in a way that is not there: another exporter than OTLP, another protocol than HTTP.
+    """
+    word = signal.upper()
+    chosen = environ.get(f"OTEL_{word}_EXPORTER", "").strip()
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or chosen == "none":
+        return False
+    if chosen not in ("", "otlp"):
+        raise UsageError(f"OTEL_{word}_EXPORTER={chosen!r}: set otlp or none; Prometheus asks at --metrics")
+    endpoints = (f"OTEL_EXPORTER_OTLP_{word}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not chosen and not any(environ.get(name) for name in endpoints):
+        return False
+    names = (f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    for name in names:
+        if environ.get(name, PROTOCOL) != PROTOCOL:
+            raise UsageError(f"{name}={environ[name]!r}: only {PROTOCOL} is spoken; collectors take it at port 4318")
+    return True
+
+
+def resource(service: str, instance: str, attributes: Mapping[str, str], environ: Mapping[str, str]) -> Resource:
+    """What all signals of this process share; the environment's own words come first."""
+    from opentelemetry.sdk.resources import Resource
+
+    own = {"service.name": service, "service.instance.id": instance, "service.version": version("shardfleet")}
+    if environ.get("OTEL_SERVICE_NAME"):
+        del own["service.name"]
+    given = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    names = {pair.partition("=")[0].strip() for pair in given.split(",")}
+    return Resource.create({name: value for name, value in {**own, **attributes}.items() if name not in names})
+
+
+class MetricsExport:
+    """Sends all metrics now and then, until it is closed.
+
+    Args:
+        read: the metrics as they are now; called in the loop.
+        start_us: since when the counters count, Unix microseconds.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Sequence[Reading]],
+        resource: Resource,
+        *,
+        start_us: int,
+        environ: Mapping[str, str],
+    ) -> None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        self._read = read
+        self._resource = resource
+        self._start_ns = start_us * 1000
+        self._interval_s = _interval_s(environ)
+        self._exporter = OTLPMetricExporter()
+        self._task = asyncio.create_task(self._repeat())
+
+    async def close(self) -> None:
+        """Sends the last ones, if somebody takes them soon."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        await within_moments(self._send(), "the last metrics were not taken")
+        await within_moments(in_thread(self._exporter.shutdown), "the exporter does not end")
+
+    async def _repeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self._send()
+            except Exception:
+                log.exception("metrics were not sent")
+
+    async def _send(self) -> None:
+        data = metrics_data(self._read(), self._resource, start_ns=self._start_ns, now_ns=time.time_ns())
+        await in_thread(lambda: self._exporter.export(data))  # says itself what went wrong
+
+
+def metrics_data(readings: Sequence[Reading], resource: Resource, *, start_ns: int, now_ns: int) -> MetricsData:
+    """Readings as the SDK has them: cumulative, since ``start_ns``."""
+    from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    families: dict[str, list[Reading]] = {}
+    for reading in readings:
+        families.setdefault(reading.metric.name, []).append(reading)
+    metrics = [_metric(family, start_ns=start_ns, now_ns=now_ns) for family in families.values()]
+    scope = ScopeMetrics(scope=InstrumentationScope(SCOPE), metrics=metrics, schema_url="")
+    return MetricsData(resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[scope], schema_url="")])
+
+
+def _metric(family: Sequence[Reading], *, start_ns: int, now_ns: int) -> OtlpMetric:
+    from opentelemetry.sdk.metrics import export
+
+    metric = family[0].metric
+    points: list[DataPointT] = []
+    for reading in family:
+        attributes = {one.name: value for one, value in zip(metric.attributes, reading.attributes, strict=True)}
+        value = reading.value
+        if isinstance(value, Buckets):
+            points.append(
+                export.HistogramDataPoint(
+                    attributes=attributes,
+                    start_time_unix_nano=start_ns,
+                    time_unix_nano=now_ns,
+                    count=value.count,
+                    sum=value.total,
+                    bucket_counts=value.counts,
+                    explicit_bounds=metric.bounds,
+                    min=value.lowest,
+                    max=value.highest,
+                )
+            )
+        else:
+            points.append(export.NumberDataPoint(attributes, start_ns, now_ns, value))
+    kept = export.AggregationTemporality.CUMULATIVE
+    data: Any
+    if metric.kind is Kind.HISTOGRAM:
+        data = export.Histogram(points, kept)  # type: ignore[arg-type]
+    elif metric.kind is Kind.GAUGE:
+        data = export.Gauge(points)  # type: ignore[arg-type]
+    else:
+        data = export.Sum(points, kept, metric.kind is Kind.COUNTER)  # type: ignore[arg-type]
+    return export.Metric(name=metric.name, description=metric.description, unit=metric.unit, data=data)
+
+
+def _interval_s(environ: Mapping[str, str]) -> float:
+    text = environ.get(INTERVAL_VARIABLE, "")
+    if not text:
+        return DEFAULT_INTERVAL_S
+    if not text.isdecimal() or not int(text):
+        raise UsageError(f"{INTERVAL_VARIABLE}={text!r}: milliseconds, such as 60000")
+    return int(text) / 1000
+
+
+# --- threads that nobody waits for -------------------------------------------------------------------------------
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """As ``asyncio.to_thread``, in a thread that does not hold the process' end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = call()
+        except Exception as error:
+            failed = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=run, daemon=True, name="otlp").start()
+    return await done
+
+
+async def within_moments(work: Any, otherwise: str) -> None:
+    """At most ``LAST_WORDS_S`` for ``work``; what it raises is only logged."""
+    try:
+        await asyncio.wait_for(work, LAST_WORDS_S)
+    except Exception as error:
+        log.warning("%s: %s", otherwise, str(error) or type(error).__name__)

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from .config import FleetConfig
 from .core.ticks import TickGrid
 from .errors import SchemaChanged, ShardfleetError, UsageError
 from .exit_codes import ExitCode
-from .log_lines import FieldsFormatter
+from .log_lines import FORMAT_VARIABLE, formatter_for
 from .monitoring.shard_signals import shard_signals
 from .net.leases import HandoffConnectionLeaseCoordinator
 from .net.limits import LinkLimits
@@ -69,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
         default="settle",
         help="settle: rest with the entities, to be resumed; drain: hand them over once the layout says to whom",
     )
+    result.add_argument(
+        "--log-format",
+        default=os.environ.get(FORMAT_VARIABLE, "text"),
+        metavar="text|json",
+        help=f"default: {FORMAT_VARIABLE}, or text",
+    )
     result.add_argument("--parent-pid", type=int, default=0, help="end when this process is no longer the parent")
     return result
 
@@ -76,14 +83,16 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one shard. Returns the exit code."""
     arguments = parser().parse_args(argv)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FieldsFormatter(f"%(asctime)s %(levelname)s {arguments.shard} %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    about: dict[str, Callable[[], Any]] = {"shard": lambda: arguments.shard}
     try:
+        text = f"%(asctime)s %(levelname)s {arguments.shard} %(name)s: %(message)s"
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(formatter_for(arguments.log_format, text=text, about=about))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(arguments))
+            return runner.run(_run(arguments, about))
     except UsageError as error:
         print(f"shardfleet: error: {error}", file=sys.stderr)
         return ExitCode.SCHEMA if isinstance(error, SchemaChanged) else ExitCode.WRONG_USE
@@ -92,8 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INVARIANT
 
 
-async def _run(arguments: argparse.Namespace) -> int:
+async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]]) -> int:
+    """``about``: gets what log lines say of this process, as it becomes known."""
     config = _read_config(arguments.config)
+    about.update(fleet=lambda: config.name, namespace=lambda: config.namespace)
     url = _redis_url()
     clock = SystemClock(offset_us=int(os.environ.get(CLOCK_OFFSET_VARIABLE, "0")))
     reader = reader_for(config.simulation, config.dimensions)
@@ -131,7 +142,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         rng=np.random.default_rng([arguments.ordinal, clock.now_unix_us()]),
         trace=arguments.trace is not None,
     )
-
+    about["epoch"] = lambda: runtime.context.epoch
     manager = ServerAuthorityManager(
         runtime=runtime,
         store=store,

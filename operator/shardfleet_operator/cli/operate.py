@@ -48,6 +48,10 @@ def operator(
     copy_interval: Annotated[
         str, typer.Option("--copy-interval", metavar="DURATION", help="Between two copies of a fleet.")
     ] = "60s",
+    log_format: Annotated[
+        str,
+        typer.Option("--log-format", metavar="text|json", envvar="SHARDFLEET_LOG_FORMAT", help="Lines of the log."),
+    ] = "text",
     metrics: Annotated[
         str, typer.Option("--metrics", metavar="HOST:PORT", help="Serve GET /metrics there, for Prometheus.")
     ] = "",
@@ -67,12 +71,15 @@ def operator(
     import os
     import sys
 
+    from shardfleet_shard.log_lines import formatter_for
     from shardfleet_shard.system_clock import SystemClock
 
     from ..cluster.settings import OperatorSettings
     from ..operator_process import Operator, OperatorOptions
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter_for(log_format, text="%(asctime)s %(levelname)s %(name)s: %(message)s", about={}))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     settings = OperatorSettings(
         image=image,
         redis_url=os.environ.get(URL_VARIABLE, ""),

@@ -83,7 +83,9 @@ class Deletion:
             if living and now_us - self._redis_since_us < 2 * spec.config.lease_us:
                 return False  # its pod is gone without a word, so its lease must run out
             deleted = await world.admin.delete_fleet()
-            log.info("keys deleted", extra={"fleet": spec.config.identity, "keys": deleted})
+            log.info(
+                "keys deleted", extra={"fleet": spec.config.name, "namespace": spec.config.namespace, "keys": deleted}
+            )
             return True
         except ApiUnavailable:
             raise  # says nothing of Redis

@@ -33,8 +33,8 @@ class EventRecorder:
         self._uid = uid
         self._said: dict[tuple[str, str], int] = {}
 
-    async def say(self, kind: EventType, reason: str, message: str) -> None:
-        """Writes an Event unless the same was said lately."""
+    async def say(self, kind: EventType, reason: str, message: str, **fields: str) -> None:
+        """Writes an Event unless the same was said lately; ``fields`` are for the log."""
         now_us, message = self._clock.now_unix_us(), message[:MAX_MESSAGE]
         key = (reason, message)
         if now_us - self._said.get(key, -SAME_AGAIN_US) < SAME_AGAIN_US:
@@ -48,7 +48,7 @@ class EventRecorder:
             "%s: %s",
             reason,
             message,
-            extra={"fleet": f"{self._namespace}/{self._fleet}"},
+            extra={"fleet": self._fleet, "namespace": self._namespace, **fields},
         )
         try:
             await self._api.create(self._body(kind, reason, message, now_us))

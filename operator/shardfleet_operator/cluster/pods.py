@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from shardfleet_shard.exit_codes import ExitCode
+from shardfleet_shard.log_lines import message_of
 
 from . import names
 
@@ -119,7 +120,7 @@ _ORDINARY_WAITS = ("ContainerCreating", "PodInitializing")
 def _with_end(facts: PodFacts, terminated: Mapping[str, Any], status: Mapping[str, Any]) -> PodFacts:
     code, reason = int(terminated.get("exitCode", 0)), str(terminated.get("reason", ""))
     said = str(terminated.get("message") or "").strip().splitlines()
-    words = [said[-1] if said else "", _words(status.get("reason"), status.get("message"))]
+    words = [message_of(said[-1]) if said else "", _words(status.get("reason"), status.get("message"))]
     detail = f"exit code {code}" + (f" ({reason})" if reason not in ("", "Error", "Completed") else "")
     detail += "".join(f": {word}" for word in words if word)
     return replace(

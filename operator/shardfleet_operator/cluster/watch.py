@@ -91,7 +91,8 @@ class WatchdogTask:
             is_over = finding.resolved_us is not None
             ended = "TransferRepaired" if finding.repair else "TransferResolved"
             reason = ended if is_over else _camel(str(finding.verdict.kind))
-            await self._say.say("Normal" if is_over else "Warning", reason, str(finding))
+            transfer = str(finding.verdict.transfer)
+            await self._say.say("Normal" if is_over else "Warning", reason, str(finding), transfer=transfer)
 
 
 def _camel(word: str) -> str:

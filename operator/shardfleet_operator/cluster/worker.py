@@ -70,6 +70,8 @@ class FleetWorker:
         self.done = False
         self.situation = here = Situation(body, nodes)
         self.namespace, self.name, self.uid = here.namespace, here.name, here.uid
+        self._named = {"fleet": self.name, "namespace": self.namespace}
+        """For the log."""
         self._api = api
         self._clock = clock
         self._changed = asyncio.Event()
@@ -166,7 +168,7 @@ class FleetWorker:
             raise
         except ApiUnavailable as error:
             # Nobody is there to read a condition about it, and by the time that one can be written it is over.
-            log.warning("%s", error, extra={"fleet": self.name})
+            log.warning("%s", error, extra=self._named)
             here.problems = before
             self._reconciler.lost_touch()
             return self._next_retry_s(error)
@@ -205,7 +207,7 @@ class FleetWorker:
             await self._reporter.write()
         except ApiError as error:
             self.done = await self._is_gone(error)
-            log.warning("the status was not written: %s", error, extra={"fleet": self.name})
+            log.warning("the status was not written: %s", error, extra=self._named)
             if isinstance(error, ApiUnavailable):
                 self._reconciler.lost_touch()
             return min(pause_s, FIRST_RETRY_S)

@@ -76,6 +76,8 @@ class KubernetesPlatform:
         self._clock = clock
         self._tell_ended = tell_ended
         self._members: dict[str, Member] = {}
+        self._fleet = {"fleet": objects.name, "namespace": objects.namespace}
+        """For the log."""
 
     # --- as the plan sees it -----------------------------------------------------------------------------------
 
@@ -105,7 +107,7 @@ class KubernetesPlatform:
         assert made is not None
         if before is None or made.uid != before.uid:
             self.pods.take(made)
-            log.info("pod made", extra={"shard": name, "restarts": restarts})
+            log.info("pod made", extra={**self._fleet, "shard": name, "restarts": restarts})
 
     async def stop_shard(self, ordinal: int) -> None:
         """Deletes the pod, in its grace: the shard gets SIGTERM, and ends in order. Raises ``ApiError``.
@@ -123,7 +125,7 @@ class KubernetesPlatform:
             self.pods.take_gone(facts)
         elif (stopping := pod_facts(left)) is not None:
             self.pods.take(stopping)
-        log.info("pod deleted", extra={"shard": facts.name})
+        log.info("pod deleted", extra={**self._fleet, "shard": facts.name})
 
     async def confirm_ended(self, shard: str, epoch: int) -> None:
         facts = self.pods.pods.get(shard)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import InvariantError
+from shardfleet_shard.log_lines import message_of
 
 from ..plan import Process, ProcessState, shard_name
 from .children import describe_exit, start_child
@@ -32,8 +32,6 @@ _QUIET_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_
 """A shard multiplies no matrices; a pool of threads for it would cost more memory than the shard."""
 
 _LAST_WORDS_BYTES = 4_000
-_LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ \S+ \S+: ")
-"""Time, level, shard and logger of a shard's log line: the log has them, and who is told of its end knows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,5 +240,5 @@ def _last_words(log_file: Path, start: int) -> str:
     with contextlib.suppress(OSError), log_file.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-        return _LOG_PREFIX.sub("", next((line for line in reversed(lines) if line), ""))
+        return message_of(next((line for line in reversed(lines) if line), ""))
     return ""

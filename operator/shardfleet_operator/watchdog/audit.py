@@ -308,4 +308,5 @@ class Watchdog:
 
 
 def _log_finding(finding: Finding) -> None:
-    log.log(logging.INFO if finding.resolved_us else logging.WARNING, "watchdog: %s", finding)
+    level, extra = logging.INFO if finding.resolved_us else logging.WARNING, {"transfer": finding.verdict.transfer}
+    log.log(level, "watchdog: %s", finding, extra=extra)

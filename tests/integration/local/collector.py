@@ -32,6 +32,8 @@ class Collector:
     """``endpoint`` is for OTEL_EXPORTER_OTLP_ENDPOINT."""
 
     def __init__(self) -> None:
+        self.logs: list[str] = []
+        """Of those who sent, where a test puts them here."""
         self._lock = threading.Lock()
         self._traces: list[ExportTraceServiceRequest] = []
         self._metrics: list[ExportMetricsServiceRequest] = []

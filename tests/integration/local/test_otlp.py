@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
             "OTEL_TRACES_SAMPLER": "always_on",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
             "OTEL_METRIC_EXPORT_INTERVAL": "300",
+            "SHARDFLEET_LOG_FORMAT": "json",
             "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
         }
         command = [sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ORBIT)]
@@ -48,6 +50,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         finally:
             process.terminate()
             assert process.wait(PATIENCE_S) == 0, (folder.parent / "said").read_text()
+        collector.logs = [path.read_text() for path in sorted((folder / "logs").glob("arena-*.log"))]
         yield collector
 
 
@@ -89,6 +92,15 @@ def test_a_transfer_is_one_trace_from_both_shards(collector: Collector) -> None:
 
 def test_nothing_but_transfers_is_traced(collector: Collector) -> None:
     assert {span.name for span in collector.spans()} == set(Part)
+
+
+def test_log_lines_are_json_and_say_who_wrote_them(collector: Collector) -> None:
+    assert len(collector.logs) == 4
+    for ordinal, text in enumerate(collector.logs):
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert lines and {(one["fleet"], one["shard"]) for one in lines} == {("arena", f"arena-{ordinal}")}
+        [up, *_] = [one for one in lines if one["message"] == "link up"]
+        assert up["epoch"] > 1_000_000 and up["peer"].startswith("arena-")
 
 
 def test_every_metric_is_sent_with_its_kind_unit_and_attributes(collector: Collector) -> None:

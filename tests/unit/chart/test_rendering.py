@@ -24,6 +24,8 @@ EVERYTHING: dict[str, Any] = {
     "operator.nodeSelector": {"disk": "fast"},
     "operator.tolerations": [{"operator": "Exists"}],
     "operator.podAnnotations": {"a": "b"},
+    "operator.logFormat": "json",
+    "operator.env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
     "imagePullSecrets": [{"name": "hub"}],
     "fleets.deleteOnUninstall": True,
     "redis.persistence.storageClass": "fast",
@@ -63,6 +65,8 @@ def test_lint(variant: str) -> None:
         ({"operator.namespaces": ["a", "a"]}, "namespaces"),
         ({"metrics.podMonitor.interval": "often"}, "interval"),
         ({"metrics.enabled": True}, "enabled"),
+        ({"operator.logFormat": "xml"}, "logFormat"),
+        ({"operator.env": ["A=b"]}, "env"),
         ({"redis.existingSecret": "Our_Redis"}, "existingSecret"),
         ({"redis.existingSecret": "our-redis"}, "redis.enabled=false"),
     ],
@@ -109,10 +113,12 @@ def test_the_operator() -> None:
         "--health=0.0.0.0:8080",
         "--inspection=127.0.0.1:8081",
         "--metrics=0.0.0.0:8082",
+        "--log-format=json",
         f"--lease-namespace={NAMESPACE}",
         "--namespace=play",
         "--namespace=test",
     ]
+    assert {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"} in container["env"]
     assert template["spec"]["nodeSelector"] == {"disk": "fast"}
     assert template["spec"]["imagePullSecrets"] == [{"name": "hub"}]
     assert {container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")} == {

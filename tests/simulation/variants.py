@@ -402,7 +402,7 @@ VARIANTS: dict[str, Variant] = {
     "recover-leaves-started": Variant(recover_leaves_started, "RECOVER cancels nothing", None),
     "missing-as-canceled": Variant(cancel_of_missing_decides_nothing, "CANCEL of a missing record decides nothing", 52),
     "late-begin-revives": Variant(late_begin_revives, "a BEGIN that comes late brings a decided transfer back", 34),
-    "no-epoch-check": Variant(no_epoch_check, "BEGIN and ACCEPT run whatever the epochs are", 12),
+    "no-epoch-check": Variant(no_epoch_check, "BEGIN and ACCEPT run whatever the epochs are", 132),
     "both-epochs-everywhere": Variant(both_epochs_in_every_script, "ADOPTED and RELEASED need both epochs current", 8),
     "read-as-promise": Variant(read_taken_as_promise, "a target that reads 'started' promises never", None),
     "timeout-as-promise": Variant(timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", None),

@@ -33,6 +33,10 @@ class OutgoingTransfers:
         self.context = context
         self.open: dict[int, Outgoing] = {}
         self._began_us: dict[int, int] = {}
+        self._doubted_us: dict[int, int] = {}
+        """When the first CANCEL of a transfer was sent."""
+        self._silent_us: dict[int, int] = {}
+        """Transfers that were canceled without a word of their target: when they began. At most ``MAX_OPEN``."""
         self._delay = delay
         self._sequence = 0
         self._simulated_tick = -1
@@ -108,7 +112,10 @@ class OutgoingTransfers:
     def handle_answer(self, peer: str, answer: Answer) -> None:
         """The target's word. An answer about a transfer that is not open is old news."""
         outgoing = self._mine(answer.transfer)
-        if outgoing is None or outgoing.target != peer or answer.generation != self.context.generation:
+        if outgoing is None:
+            self._learn_from_late_word(answer.transfer)
+            return
+        if outgoing.target != peer or answer.generation != self.context.generation:
             return
         event = OutgoingInput.LEARN_ACCEPTED if answer.accepted else OutgoingInput.LEARN_REFUSED
         if (outgoing.state, event) not in OUTGOING:  # a peer that takes its word back: no reason to stop
@@ -212,7 +219,7 @@ class OutgoingTransfers:
         if outgoing.state is OutgoingState.ACCEPTED and before is not OutgoingState.ACCEPTED:
             outgoing.next_try_us = NOT_SCHEDULED
         if event in _ANSWERS and before is not outgoing.state and sequence in self._began_us:
-            self._learn_latency(self._began_us.pop(sequence), event, was_late=before in _PAST_THE_DEADLINE)
+            self._learn_latency(sequence, event, was_late=before in _PAST_THE_DEADLINE)
         if outgoing.spans is not None and outgoing.state is not before:
             self._trace(outgoing.spans, outgoing.state)
         if action in _RESUMING:
@@ -222,6 +229,7 @@ class OutgoingTransfers:
             self.context.stats.transfers_frozen += 1
             self.context.event("freeze", outgoing.switch_tick, rows.id, rows.version, transfer=str(outgoing.id))
         if action in _CANCELING:
+            self._doubted_us.setdefault(sequence, self.context.clock.now_unix_us())
             self._request(outgoing, Cancel)
         if action is OutgoingAction.RELEASE:
             self._release(outgoing)
@@ -230,16 +238,34 @@ class OutgoingTransfers:
         if outgoing.state in (OutgoingState.KEPT, OutgoingState.GONE):
             del self.open[sequence]
             self._began_us.pop(sequence, None)
+            self._doubted_us.pop(sequence, None)
             outcome = self._count_end(outgoing, was=before)
             if outgoing.spans is not None:
                 outgoing.spans.end_all(outcome)
 
-    def _learn_latency(self, began_us: int, event: OutgoingInput, *, was_late: bool) -> None:
+    def _learn_latency(self, sequence: int, event: OutgoingInput, *, was_late: bool) -> None:
+        """That a target said nothing in time does not show that it is slow: it may be away. What counts of a transfer
+        that was canceled is how long Redis took for that, and the target's word should it come late."""
         stats, now_us = self.context.stats, self.context.clock.now_unix_us()
+        began_us = self._began_us.pop(sequence)
         if event is OutgoingInput.LEARN_ACCEPTED:
             stats.transfer_us.add(now_us - began_us)
-        if was_late:
-            stats.late_answers += 1
+        if not was_late:
+            return
+        stats.late_answers += 1
+        waits_since_us = began_us
+        if event is OutgoingInput.LEARN_KEPT:
+            waits_since_us = self._doubted_us.get(sequence, began_us)
+            self._silent_us[sequence] = began_us
+            if len(self._silent_us) > MAX_OPEN:
+                del self._silent_us[next(iter(self._silent_us))]
+        self._delay.learn_late(now_us - waits_since_us, now_us)
+
+    def _learn_from_late_word(self, transfer: TransferId) -> None:
+        if (transfer.source, transfer.epoch) != (self.context.shard, self.context.epoch):
+            return
+        if (began_us := self._silent_us.pop(transfer.sequence, None)) is not None:
+            now_us = self.context.clock.now_unix_us()
             self._delay.learn_late(now_us - began_us, now_us)
 
     def _count_end(self, outgoing: Outgoing, *, was: OutgoingState) -> str:

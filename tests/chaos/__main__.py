@@ -24,6 +24,7 @@ from .driver import Driver
 from .faults import KINDS, NEED_ROLL_CALL
 from .fleet import WORLD_WIDTH, ChaosError, Fleet
 from .namespaces import INSIDE_VARIABLE, inside, unshare_command
+from .points import POINTS
 from .summary import Result
 
 SHARDS = 4
@@ -92,7 +93,8 @@ def _conclude(result: Result, options: argparse.Namespace) -> int:
     crossings, check, broken = result.crossings, result.check, [*result.wrong(), *result.late()]
     print(
         f"{crossings.by_versions:,} crossings by versions, {check['handoffs']:,} by the checker, "
-        f"{'-' if crossings.counted is None else f'{crossings.counted:,}'} by the scripts; {result.looks:,} censuses"
+        f"{'-' if crossings.counted is None else f'{crossings.counted:,}'} by the scripts; {result.looks:,} censuses; "
+        f"{len(result.steps)} of {len(POINTS)} steps"
     )
     result.write(options.out)
     print(f"written to {options.out}")

@@ -15,12 +15,13 @@ from .faults import OF_REDIS, Fault, make, now_us
 from .fleet import ChaosError, Fleet
 from .points import Point, Side, points_of
 
-POLL_S = 0.04
+POLL_S = 0.08
 RATE_WINDOW_US = 500_000
 FULL_RATE = 0.9
 WARM_UPS = 8
 GROWING = 1.05
-PATIENCE_S = 20.0
+OWNED_PATIENCE_S = 20.0
+RATE_PATIENCE_S = 8.0
 """After a round's end; what is not over by then is never over."""
 PAIRED = 0.5
 """So many rounds have two faults at once."""
@@ -211,7 +212,8 @@ class Driver:
 
     def _wait_until_whole(self, faults: Sequence[Fault], end_us: int) -> tuple[float | None, float | None]:
         owned_s = full_s = None
-        while (owned_s is None or full_s is None) and now_us() - end_us < PATIENCE_S * 1e6:
+        passed_s = 0.0
+        while (owned_s is None and passed_s < OWNED_PATIENCE_S) or (full_s is None and passed_s < RATE_PATIENCE_S):
             time.sleep(POLL_S)
             owned = self._look(faults, since_us=end_us)
             passed_s = (now_us() - end_us) / 1e6

@@ -26,6 +26,8 @@ from .snapshot import Open
 AIM_S = 2.0
 """How long a fault waits for an accepted transfer, or for a step, before it strikes all the same."""
 LEASE_S = 3.0
+STEPPED = 0.6
+"""So many signals are sent at a named step."""
 
 
 def now_us() -> int:
@@ -319,11 +321,11 @@ def make(kind: str, fleet: Fleet, rng: random.Random, victims: list[int], steps:
 
     Args:
         victims: ordinals to choose from, those first that were left alone for longest.
-        steps: the next named step of a side; half of all signals are sent at one.
+        steps: the next named step of a side.
     """
     cls = KINDS[kind]
     if issubclass(cls, _Signal):
-        return cls(fleet, rng, (victims[0],), steps(cls.side) if rng.random() < 0.5 else None)
+        return cls(fleet, rng, (victims[0],), steps(cls.side) if rng.random() < STEPPED else None)
     count = 0 if kind in OF_REDIS else 2 if cls is LinkCut else 1
     return cls(fleet, rng, tuple(victims[:count]))
 

@@ -119,8 +119,13 @@ class Fleet:
 
     def said_since(self, unix_us: int, *words: str) -> int | None:
         """When the supervisor first said something with one of ``words`` in it, at or after ``unix_us``."""
-        lines = list(self.said)
-        return next((at for at, line in lines if at >= unix_us and any(word in line for word in words)), None)
+        first = None
+        for at, line in reversed(self.said):
+            if at < unix_us:
+                break
+            if any(word in line for word in words):
+                first = at
+        return first
 
     def settle(self) -> dict[str, Any]:
         """Ends in order; the report and what it shows broken."""

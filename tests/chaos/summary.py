@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .crossings import Crossings
-from .driver import Measured
+from .driver import RATE_PATIENCE_S, Measured
 
 OWNED_BOUND_S = 5.0
 """Every entity simulated again, after a fault's end, on one machine: the table at the end of the protocol's page."""
@@ -59,8 +60,13 @@ class Result:
                     f"{where}: {_seconds(one.owned_s)} until all were owned again, {OWNED_BOUND_S:g} s are allowed"
                 )
             if one.full_rate_s is None:
-                found.append(f"{where}: the rate of handoffs did not come back")
+                found.append(f"{where}: the rate of handoffs did not come back within {RATE_PATIENCE_S:g} s")
         return found
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """How often a shard was struck at each named step."""
+        return dict(sorted(Counter(one.at for one in self.measured if one.at).items()))
 
     def by_kind(self) -> dict[str, dict[str, Any]]:
         kinds = dict.fromkeys(one.kind for one in self.measured)
@@ -86,6 +92,7 @@ class Result:
             "settings": self.settings,
             "handoffs_per_second": round(self.rate),
             "kinds": self.by_kind(),
+            "steps": self.steps,
             "censuses": self.looks,
             "crossings": asdict(self.crossings),
             "check": check,

@@ -186,10 +186,11 @@ class Driver:
                 yield chosen
 
     def _choose(self, kinds: Sequence[str]) -> list[Fault]:
-        """Faults with victims of their own; whom nothing struck for longest comes first."""
+        """Faults with victims of their own; whom nothing struck for longest comes first. Redis is struck last: without
+        it nothing else could be aimed."""
         faults: list[Fault] = []
         free = sorted(self._struck, key=lambda ordinal: (self._struck[ordinal], self._rng.random()))
-        for kind in kinds:
+        for kind in sorted(kinds, key=lambda kind: kind in OF_REDIS):
             fault = make(kind, self.fleet, self._rng, free, lambda side: next(self._steps[side]))
             free = [ordinal for ordinal in free if ordinal not in fault.victims]
             self._struck.update(dict.fromkeys(fault.victims, now_us()))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .crossings import Crossings
-from .driver import RATE_PATIENCE_S, Measured
+from .driver import Measured
 
 OWNED_BOUND_S = 5.0
 """Every entity simulated again, after a fault's end, on one machine: the table at the end of the protocol's page."""
@@ -51,7 +51,7 @@ class Result:
         return found
 
     def late(self) -> list[str]:
-        """One line for each fault that took longer than is allowed."""
+        """One line for each fault that took longer than is allowed. For the rate of handoffs nothing is promised."""
         found = [fault for fault in self.report_faults if _STOOD in fault]
         for one in self.measured:
             where = f"{one.kind} {' '.join(one.shards)}{f' at {one.at}' if one.at else ''}"
@@ -59,8 +59,6 @@ class Result:
                 found.append(
                     f"{where}: {_seconds(one.owned_s)} until all were owned again, {OWNED_BOUND_S:g} s are allowed"
                 )
-            if one.full_rate_s is None:
-                found.append(f"{where}: the rate of handoffs did not come back within {RATE_PATIENCE_S:g} s")
         return found
 
     @property
@@ -73,15 +71,17 @@ class Result:
         return {kind: _summed([one for one in self.measured if one.kind == kind]) for kind in sorted(kinds)}
 
     def table(self) -> Iterator[str]:
+        """``slow``: after so many the full rate was not back within ``driver.RATE_PATIENCE_S``."""
         titles = ("noticed", "owned again", "full rate")
         yield (
             f"{'':<14} {'count':>6} {'open':>6} "
             + " ".join(f"{f'{t} p50':>15} {'max':>6}" for t in titles)
-            + "   lost doubled"
+            + "   slow   lost doubled"
         )
         rows = {**self.by_kind(), "all": _summed(self.measured)}
         for kind, row in rows.items():
             times = " ".join(f"{_seconds(row[t]['p50']):>15} {_seconds(row[t]['max']):>6}" for t in TIMES)
+            times += f" {row['slow']:>6}"
             yield f"{kind:<14} {row['count']:>6} {row['open']:>6} {times} {row['lost']:>6} {row['doubled']:>7}"
 
     def write(self, path: Path) -> None:
@@ -112,6 +112,7 @@ def _summed(some: Sequence[Measured]) -> dict[str, Any]:
     return {
         "count": len(some),
         "open": sum(one.open for one in some),
+        "slow": sum(one.full_rate_s is None for one in some),
         **{name: times(name) for name in TIMES},
         "lost": sum(one.lost for one in some),
         "doubled": sum(one.doubled for one in some),

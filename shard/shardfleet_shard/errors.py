@@ -18,6 +18,9 @@ ShardfleetError
 
 from __future__ import annotations
 
+MISSHAPEN = (KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What comes of JSON that has other fields and types than whoever reads it expects."""
+
 
 class ShardfleetError(Exception):
     """Base of all errors of the project.

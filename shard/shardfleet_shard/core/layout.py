@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import MISSHAPEN
 from .columns import F64, Mask
 
 INFINITY = float("inf")
@@ -100,16 +101,20 @@ class Layout:
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
-        data = json.loads(text)
-        return cls(
-            version=int(data["version"]),
-            cells=tuple(
-                Cell(
-                    path=c["path"],
-                    shard=c["shard"],
-                    low=tuple(-INFINITY if v is None else float(v) for v in c["low"]),
-                    high=tuple(INFINITY if v is None else float(v) for v in c["high"]),
-                )
-                for c in data["cells"]
-            ),
-        )
+        """Raises ``ValueError`` for anything but what ``to_json`` wrote."""
+        try:
+            data = json.loads(text)
+            return cls(
+                version=int(data["version"]),
+                cells=tuple(
+                    Cell(
+                        path=str(c["path"]),
+                        shard=str(c["shard"]),
+                        low=tuple(-INFINITY if v is None else float(v) for v in c["low"]),
+                        high=tuple(INFINITY if v is None else float(v) for v in c["high"]),
+                    )
+                    for c in data["cells"]
+                ),
+            )
+        except MISSHAPEN as error:
+            raise ValueError(f"no layout: {type(error).__name__}: {error}") from error

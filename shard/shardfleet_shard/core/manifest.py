@@ -6,6 +6,7 @@ their states. The header carries the columns' descriptions, so a reader needs no
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import MISSHAPEN
 from .columns import TRAILER_BYTES, Columns, Schema
 
 MAX_CHUNK_BYTES = 256_000
+MAX_WIDTH = 4096
+"""Numbers in one column of a row: more than a frame of full rows has room for."""
 FORMAT = 1
 
 AUTHORITATIVE, PASSING, FROZEN = 0, 1, 2
 STATE_NAMES = ("authoritative", "passing", "frozen")
 
 JOURNAL_START = "0-0"
+
+_KIND = re.compile(r"[<|][iufb][1248]")
+"""As ``Schema.descr`` has it."""
 
 
 def schema_to_header(schema: Schema) -> dict[str, Any]:
@@ -32,8 +39,18 @@ def schema_to_header(schema: Schema) -> dict[str, Any]:
 
 def schema_from_header(header: Mapping[str, Any]) -> Schema:
     """Raises ``ValueError`` for a header that describes no schema."""
-    fields: list[Any] = [(n, k, (w,)) if w else (n, k) for n, k, w in header["extra"]]
-    return Schema(int(header["dimensions"]), np.dtype(fields) if fields else None)
+    try:
+        fields: list[Any] = []
+        for name, kind, width in header["extra"]:
+            # NumPy would make much more of a text, and of a width as much memory as it says.
+            if not isinstance(name, str) or not _KIND.fullmatch(kind) or not 0 <= width <= MAX_WIDTH:
+                raise ValueError(f"column {name!r}: {kind!r} x {width!r} is not a number or a row of numbers")
+            fields.append((name, kind, (width,)) if width else (name, kind))
+        schema = Schema(int(header["dimensions"]), np.dtype(fields) if fields else None)
+        _ = schema.columns
+        return schema
+    except MISSHAPEN as error:
+        raise ValueError(f"no schema: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +96,14 @@ class AuthorityManifest:
 
     @classmethod
     def from_chunks(cls, header: Mapping[str, Any], chunks: Sequence[bytes]) -> AuthorityManifest:
-        """Raises ``ValueError`` saying which chunk is missing, cut short or damaged."""
+        """Raises ``ValueError`` saying which chunk is missing, cut short or damaged, or what its header lacks."""
+        try:
+            return cls._read(header, chunks)
+        except MISSHAPEN as error:
+            raise ValueError(f"not a manifest's header: {type(error).__name__}: {error}") from error
+
+    @classmethod
+    def _read(cls, header: Mapping[str, Any], chunks: Sequence[bytes]) -> AuthorityManifest:
         if header.get("format") != FORMAT:
             raise ValueError(f"manifest format {header.get('format')!r}, not {FORMAT}")
         schema = schema_from_header(header["schema"])
@@ -96,13 +120,17 @@ class AuthorityManifest:
             parts.append(schema.unpack(memoryview(chunk)[:size_bytes], count))
             states.append(np.frombuffer(chunk, np.uint8, count, size_bytes))
             left -= count
+        if left:
+            raise ValueError(f"{left} rows are in no chunk")
+        if any(part.max(initial=0) > FROZEN for part in states):
+            raise ValueError("a row is in a state that there is not")
         return cls(
-            shard=header["shard"],
+            shard=str(header["shard"]),
             epoch=int(header["epoch"]),
             tick=int(header["tick"]),
             unix_us=int(header["unix_us"]),
-            position=header["position"],
+            position=str(header["position"]),
             rows=Columns.concat(schema, parts),
             states=np.concatenate(states) if states else np.zeros(0, np.uint8),
-            stats=header.get("stats", {}),
+            stats=dict(header.get("stats", {})),
         )

@@ -22,7 +22,7 @@ def schema_from_text(text: str) -> Schema:
     """The reverse. Raises ``ValueError``."""
     try:
         return schema_from_header(json.loads(text))
-    except (KeyError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"no schema: {text[:200]}") from error
 
 

@@ -111,8 +111,7 @@ class ViewReader:
         }
         try:
             schema = schema_from_header(header)
-            _ = schema.columns
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise FrameError(f"schema: {error}") from error
         self._schema = (key, schema)
         return schema

@@ -12,14 +12,15 @@ import grpc.aio
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from shardfleet_proto.v1 import shard_pb2 as pb
-from shardfleet_proto.v1 import shard_pb2_grpc
 
 from ..core.columns import Schema
 from ..errors import ShardfleetError, UsageError
 from .api import SECTIONS, ShardApi
-from .messages import MAX_WATCH_IDS, entities_to_rows, view_to_messages
+from .messages import view_to_messages
+from .service_requests import read_despawn, read_get, read_inspect, read_spawn, read_watch
 from .streams import INSECURE, MESSAGE_OPTIONS, SERVICE, AcceptedStream, Credentials, LinkStream
 
+API_SERVICE = "shardfleet.v1.Shard"
 HEALTH_LIVE = ""
 """The process runs: SERVING from the start to the stop."""
 HEALTH_READY = SERVICE
@@ -99,7 +100,7 @@ class ShardServer:
 
         link = grpc.stream_stream_rpc_method_handler(serve_link)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Link": link}),))
-        shard_pb2_grpc.add_ShardServicer_to_server(_ShardServicer(api, self._schema), self._server)  # type: ignore[no-untyped-call]
+        self._server.add_generic_rpc_handlers((_ShardServicer(api, self._schema).handlers(),))
         await self.set_ready(False)
         await self._server.start()
         if self._health_server is not None:
@@ -135,39 +136,50 @@ def _listen(server: Any, option: str, wanted: str, credentials: grpc.ServerCrede
 
 
 class _ShardServicer:
-    """The ``Shard`` service, on a ``ShardApi``. Method names are the service's."""
+    """The ``Shard`` service, on a ``ShardApi``. Method names are the service's; requests come as bytes."""
 
     def __init__(self, api: ShardApi, schema: Schema) -> None:
         self._api = api
         self._schema = schema
 
-    async def Spawn(self, request: pb.SpawnRequest, context: Any) -> pb.SpawnReply:
+    def handlers(self) -> Any:
+        """For gRPC, without the deserializers that it would call before anybody could look at a size."""
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+        methods = {
+            "Spawn": unary(self.Spawn, response_serializer=pb.SpawnReply.SerializeToString),
+            "Despawn": unary(self.Despawn, response_serializer=pb.DespawnReply.SerializeToString),
+            "Get": unary(self.Get, response_serializer=pb.Rows.SerializeToString),
+            "Watch": stream(self.Watch, response_serializer=pb.Rows.SerializeToString),
+            "Inspect": unary(self.Inspect, response_serializer=pb.InspectReply.SerializeToString),
+        }
+        return grpc.method_handlers_generic_handler(API_SERVICE, methods)
+
+    async def Spawn(self, data: bytes, context: Any) -> pb.SpawnReply:
         try:
-            await self._api.spawn(entities_to_rows(request.rows, self._schema))
+            rows = read_spawn(data, self._schema)
+            await self._api.spawn(rows)
         except ShardfleetError as error:
             await _abort(context, error)
-        return pb.SpawnReply(count=len(request.rows))
+        return pb.SpawnReply(count=len(rows))
 
-    async def Despawn(self, request: pb.DespawnRequest, context: Any) -> pb.DespawnReply:
+    async def Despawn(self, data: bytes, context: Any) -> pb.DespawnReply:
         try:
-            ids = await self._api.despawn(np.array(request.ids, "<u8"))
+            ids = await self._api.despawn(np.array(read_despawn(data), "<u8"))
         except ShardfleetError as error:
             await _abort(context, error)
         return pb.DespawnReply(ids=ids.tolist())
 
-    async def Get(self, request: pb.GetRequest, context: Any) -> pb.Rows:
+    async def Get(self, data: bytes, context: Any) -> pb.Rows:
         try:
-            view = await self._api.get(request.id)
+            view = await self._api.get(read_get(data))
         except ShardfleetError as error:
             await _abort(context, error)
         return next(view_to_messages(view))
 
-    async def Watch(self, request: pb.WatchRequest, context: Any) -> None:
-        ids = np.array(request.ids, "<u8") if request.ids else None
+    async def Watch(self, data: bytes, context: Any) -> None:
         try:
-            if ids is not None and len(ids) > MAX_WATCH_IDS:
-                raise UsageError(f"{len(ids)} ids to watch; at most {MAX_WATCH_IDS}")
-            views = self._api.watch(ids, interval_us=request.interval_us)
+            wanted, interval_us = read_watch(data)
+            views = self._api.watch(np.array(wanted, "<u8") if wanted else None, interval_us=interval_us)
             async with aclosing(views) as pictures:
                 async for view in pictures:
                     for message in view_to_messages(view):
@@ -175,14 +187,15 @@ class _ShardServicer:
         except ShardfleetError as error:
             await _abort(context, error)
 
-    async def Inspect(self, request: pb.InspectRequest, context: Any) -> pb.InspectReply:
+    async def Inspect(self, data: bytes, context: Any) -> pb.InspectReply:
         try:
-            if request.section not in SECTIONS:
-                raise UsageError(f"no section {request.section!r}; there are {', '.join(SECTIONS)}")
-            section = await self._api.inspect(request.section)
+            section = read_inspect(data)
+            if section not in SECTIONS:
+                raise UsageError(f"no section {section!r}; there are {', '.join(SECTIONS)}")
+            values = await self._api.inspect(section)
         except ShardfleetError as error:
             await _abort(context, error)
-        return pb.InspectReply(json=json.dumps(section))
+        return pb.InspectReply(json=json.dumps(values))
 
 
 async def _abort(context: Any, error: ShardfleetError) -> NoReturn:

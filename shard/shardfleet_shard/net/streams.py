@@ -191,5 +191,7 @@ class AcceptedStream:
 def _names_in(auth_context: dict[str, Any]) -> frozenset[str] | None:
     if auth_context.get("transport_security_type") != [b"ssl"]:
         return None
-    fields = ("x509_subject_alternative_name", "x509_common_name")
-    return frozenset(name.decode("utf-8", "replace") for field in fields for name in auth_context.get(field, ()))
+    # Not the common name: no client checks that of a server any more, and a name that one side ignores must not count
+    # for the other.
+    names = auth_context.get("x509_subject_alternative_name", ())
+    return frozenset(name.decode("utf-8", "replace") for name in names)

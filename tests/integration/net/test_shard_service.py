@@ -113,7 +113,7 @@ async def test_spawn_get_despawn(served: tuple[Api, ShardServer]) -> None:
     ("entities", "message"),
     [
         ([], "0 entities in one request"),
-        ([entity(n) for n in range(4097)], "4097 entities in one request"),
+        ([entity(n) for n in range(4097)], "more than 4096 entities in one request"),
         ([entity(1), entity(1)], "entity 1: the id comes twice"),
         ([entity(1, position=(1.0,))], "entity 1: position has 1 numbers; this world has 2 dimensions"),
         ([entity(1, velocity=(1.0, 2.0, 3.0))], "entity 1: velocity has 3 numbers"),

@@ -1,4 +1,7 @@
-"""``rediss://`` against a server with certificates: right ones, and all others. Debian's redis-server speaks TLS."""
+"""Who else is at Redis: ``rediss://`` against right certificates and others, and a user for one fleet alone.
+
+Of the two servers, Debian's redis-server speaks TLS.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from shardfleet_shard.errors import StoreUnavailable
+from shardfleet_shard.core.requests import Observe
+from shardfleet_shard.errors import StoreError, StoreUnavailable
+from shardfleet_shard.store.acl import acl_rule
 from shardfleet_shard.store.redis_store import RedisStore
 
 from ..servers import RedisServer, free_port, missing_reason
@@ -155,3 +160,26 @@ async def test_the_password_is_never_said_to_who_speaks_no_tls(authority: Signed
             await one.close()
             thread.join(10)
     assert heard and heard[0][:1] == b"\x16" and SECRET.encode() not in b"".join(heard)
+
+
+async def test_a_user_of_one_fleet_reaches_no_other() -> None:
+    rule = acl_rule().replace("~sf:*", "~sf:play.arena:*")
+    assert rule != acl_rule()
+    with RedisServer(tcp=True, options=["--user", "narrow", "on", f">{SECRET}", *rule.split()]) as server:
+        url = f"redis://narrow:{SECRET}@127.0.0.1:{server.port}/0"
+        own, other = RedisStore(url, "play.arena", timeout_s=5), RedisStore(url, "play.other", timeout_s=5)
+        try:
+            await own.connect()
+            joined = await own.join()
+            assert joined.generation and await own.execute([Observe()])
+            with pytest.raises(StoreError, match=r"NOPERM|No permissions"):
+                await other.join()
+            for command in (("CONFIG", "SET", "maxmemory", "1"), ("FLUSHALL",), ("KEYS", "*"), ("ACL", "LIST")):
+                with pytest.raises(StoreError, match=r"NOPERM|no permissions"):
+                    await own.call([command])
+            script = (await own.call([("SCRIPT", "LOAD", "return redis.call('get', 'sf:play.other:meta')")]))[0]
+            with pytest.raises(StoreError, match=r"(?i)permission"):
+                await own.call([("EVALSHA", script, "0")])
+        finally:
+            await own.close()
+            await other.close()

@@ -8,6 +8,7 @@ its own, while the loop changes what they read. So the loop reads, and a thread 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -28,8 +29,9 @@ log = logging.getLogger(__name__)
 INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 DEFAULT_INTERVAL_S = 60.0
 """OpenTelemetry's own."""
-LAST_WORDS_S = 2.0
+LAST_WORDS_S = 1.0
 """How long an end waits for what is still to be sent. A collector that is away must not hold a shard."""
+EXPORTERS_LOGGER = "opentelemetry.exporter.otlp.proto.http"
 SCOPE = "shardfleet"
 PROTOCOL = "http/protobuf"
 
@@ -93,6 +95,7 @@ class MetricsExport:
         self._start_ns = start_us * 1000
         self._interval_s = _interval_s(environ)
         self._exporter = OTLPMetricExporter()
+        self._taken = Taken("metrics")
         self._task = asyncio.create_task(self._repeat())
 
     async def close(self) -> None:
@@ -100,7 +103,7 @@ class MetricsExport:
         self._task.cancel()
         await asyncio.wait({self._task})
         await within_moments(self._send(), "the last metrics were not taken")
-        await within_moments(in_thread(self._exporter.shutdown), "the exporter does not end")
+        self._exporter.shutdown()  # wakes a thread that waits for its next try
 
     async def _repeat(self) -> None:
         while True:
@@ -112,7 +115,8 @@ class MetricsExport:
 
     async def _send(self) -> None:
         data = metrics_data(self._read(), self._resource, start_ns=self._start_ns, now_ns=time.time_ns())
-        await in_thread(lambda: self._exporter.export(data))  # says itself what went wrong
+        result = await in_thread(lambda: self._exporter.export(data))
+        self._taken.note(taken=result.name == "SUCCESS")
 
 
 def metrics_data(readings: Sequence[Reading], resource: Resource, *, start_ns: int, now_ns: int) -> MetricsData:
@@ -172,6 +176,32 @@ def _interval_s(environ: Mapping[str, str]) -> float:
     return int(text) / 1000
 
 
+class Taken:
+    """Whether a collector takes what it is sent: said once when it does not, and once when it does again.
+
+    The SDK would say so at every try; what it says is kept for the one line.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._away = False
+        self._reason = ""
+        logging.getLogger(f"{EXPORTERS_LOGGER}.{what.removesuffix('s')}_exporter").filters[:] = [self._keep]
+
+    def note(self, *, taken: bool) -> None:
+        """The end of a try, its repeats included. May be called in any thread."""
+        if taken and self._away:
+            log.info("the collector takes %s again", self._what)
+        elif not taken and not self._away:
+            log.warning("the collector takes no %s: %s", self._what, self._reason or "it refused them")
+        self._away = not taken
+
+    def _keep(self, record: logging.LogRecord) -> bool:
+        if record.levelno == logging.WARNING or not self._reason:  # the last line alone says that it was the last
+            self._reason = record.getMessage()
+        return False
+
+
 # --- threads that nobody waits for -------------------------------------------------------------------------------
 
 
@@ -194,7 +224,7 @@ async def in_thread(call: Callable[[], T]) -> T:
             result = call()
         except Exception as error:
             failed = error
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(tell, result, failed)
 
     threading.Thread(target=run, daemon=True, name="otlp").start()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 
 from ..authority_manager import ServerAuthorityManager
@@ -30,7 +31,13 @@ async def shard_signals(
     context = manager.runtime.context
     started_us = context.clock.now_unix_us()
     signals = [signal for signal in ("traces", "metrics") if is_wanted(signal, environ)]
+    closing: list[Callable[[], Awaitable[None]]] = []
+
+    async def close() -> None:
+        await asyncio.gather(*(one() for one in closing))  # all have the same moment
+
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(close)
         if metrics:
             where = await stack.enter_async_context(metrics_served("--metrics", metrics, partial(shard_text, manager)))
             log.info("metrics on http://%s/metrics", where)
@@ -39,9 +46,9 @@ async def shard_signals(
             log.info("%s go out by OTLP", " and ".join(signals))
         if "traces" in signals:
             tracer = TransferTracer.from_environment(about, environ)
-            stack.push_async_callback(tracer.close)
+            closing.append(tracer.close)
             context.sample, manager.take_spans = tracer.sample, tracer.take
         if "metrics" in signals:
             export = MetricsExport(partial(read_shard, manager), about, start_us=started_us, environ=environ)
-            stack.push_async_callback(export.close)
+            closing.append(export.close)
         yield

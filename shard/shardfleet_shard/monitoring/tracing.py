@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from ..core.transfer import TransferId
 from ..core.transfer_spans import Part, TransferSpan
-from .otlp import SCOPE, in_thread, within_moments
+from .otlp import SCOPE, Taken, in_thread, within_moments
 
 if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExportResult
     from opentelemetry.trace import Span
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class TransferTracer:
         # Where it is set, the SDK reads it itself.
         sampler = None if environ.get(SAMPLER_VARIABLE) else ParentBased(TraceIdRatioBased(DEFAULT_RATIO))
         provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.add_span_processor(BatchSpanProcessor(_telling(OTLPSpanExporter())))
         return cls(provider)
 
     def sample(self, transfer: TransferId, target: str, entities: int, now_us: int) -> str:
@@ -93,3 +95,16 @@ class TransferTracer:
     async def close(self) -> None:
         """Sends what is left, if somebody takes it soon."""
         await within_moments(in_thread(self._provider.shutdown), "the last spans were not taken")
+
+
+def _telling(exporter: OTLPSpanExporter) -> OTLPSpanExporter:
+    """The same, which says once that the collector is away."""
+    taken, send = Taken("traces"), exporter.export
+
+    def export(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = send(spans)
+        taken.note(taken=result.name == "SUCCESS")
+        return result
+
+    exporter.export = export  # type: ignore[method-assign]
+    return exporter

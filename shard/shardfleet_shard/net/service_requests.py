@@ -7,6 +7,7 @@ held against their bounds first, and only then is anything made of a request.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -29,14 +30,14 @@ M = TypeVar("M", bound=Message)
 
 def read_spawn(data: bytes, schema: Schema) -> Columns:
     """The rows of a ``SpawnRequest``. Raises ``UsageError``."""
-    # The id, two vectors number by number, and each column once: more is said twice or means nothing.
-    fields_a_row = 1 + 2 * schema.dimensions + len(schema.columns)
+    # Itself, its id, two vectors number by number, and each column once: more is said twice or means nothing.
+    fields_a_row = 2 + 2 * schema.dimensions + len(schema.columns)
     rows = fields = 0
     for number, start, end in _fields(data, 0, len(data)):
         rows += number == _ROWS_FIELD
         if rows > MAX_SPAWN_ROWS:
             raise UsageError(f"more than {MAX_SPAWN_ROWS} entities in one request; send several")
-        for _ in _fields(data, start, end):
+        for _ in chain((None,), _fields(data, start, end)):  # itself, and what is in it
             fields += 1
             if fields > MAX_SPAWN_ROWS * fields_a_row:
                 raise UsageError("the entities of one request have more fields than there are columns")
@@ -92,7 +93,7 @@ def _parsed(kind: type[M], data: bytes) -> M:
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """(number, start, end) of each field of a message: what a field of a given size holds; of others, nothing.
 
-    Ends where the bytes are no message any more: the parser says so better.
+    Raises ``UsageError`` where the bytes are no message, or hold a group: what could not be counted must not be parsed.
     """
     at = start
     while at < end:
@@ -107,9 +108,9 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]
         elif kind in (_EIGHT, _FOUR):
             at += 8 if kind == _EIGHT else 4
         else:
-            return
+            raise UsageError("not a request: it holds a group, which no field of ours is")
         if at > end or at < inner:
-            return
+            raise UsageError("not a request: it is cut short")
         yield tag >> 3, inner if kind == _SIZED else at, at
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -123,3 +124,28 @@ def test_every_metric_is_sent_with_its_kind_unit_and_attributes(collector: Colle
         ticks = sent["shardfleet.tick.duration"].histogram.data_points[0]
         assert ticks.count == sum(ticks.bucket_counts) > 10 and ticks.sum > 0
         assert len(ticks.bucket_counts) == len(ticks.explicit_bounds) + 1
+
+
+def test_a_collector_that_is_away_is_said_once_and_holds_nobody(tmp_path: Path) -> None:
+    """Neither the ticks nor the end: the supervisor kills what has not settled after 10 s."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+            "OTEL_TRACES_SAMPLER": "always_on",
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        }
+        command = [sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ORBIT), "--duration", "8"]
+        done = subprocess.run(
+            [*command, "--data", str(tmp_path / "data")], env=environment, capture_output=True, text=True, timeout=50
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in sorted((tmp_path / "data" / "logs").glob("arena-*.log")):
+        said = [line for line in path.read_text().splitlines() if " WARNING " in line or " ERROR " in line]
+        for what in ("metrics", "traces"):
+            [line] = [one for one in said if f"the collector takes no {what}: " in one]
+            assert "127.0.0.1" in line, "why"
+        assert len(said) <= 4, "and what was not taken at the end, at most"

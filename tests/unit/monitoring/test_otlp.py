@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,15 @@ from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.core.transfer_spans import Part, TransferSpan
 from shardfleet_shard.errors import UsageError
 from shardfleet_shard.monitoring import otlp
-from shardfleet_shard.monitoring.otlp import MetricsExport, in_thread, is_wanted, resource, within_moments
+from shardfleet_shard.monitoring.otlp import (
+    EXPORTERS_LOGGER,
+    MetricsExport,
+    Taken,
+    in_thread,
+    is_wanted,
+    resource,
+    within_moments,
+)
 from shardfleet_shard.monitoring.tracing import TransferTracer
 
 TRANSFER = TransferId("arena-0", 7, 1)
@@ -164,3 +173,21 @@ async def test_what_a_thread_raises_is_raised_here() -> None:
     with pytest.raises(ValueError, match="no"):
         await in_thread(fail)
     assert not [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+
+
+def test_an_outage_is_said_once_with_its_reason_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    taken, theirs = Taken("metrics"), logging.getLogger(f"{EXPORTERS_LOGGER}.metric_exporter")
+    try:
+        for _ in range(3):
+            theirs.warning("Transient error %s", "connection refused")
+            theirs.error("Failed to export metrics batch")
+            taken.note(taken=False)
+        taken.note(taken=True)
+        taken.note(taken=True)
+    finally:
+        theirs.filters.clear()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the collector takes no metrics: Transient error connection refused",
+        "the collector takes metrics again",
+    ]

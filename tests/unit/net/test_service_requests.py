@@ -34,13 +34,17 @@ COLUMN = sized(4, b"")
 BOMBS = {
     "empty entities": EMPTY * (LARGEST // len(EMPTY)),
     "empty columns of one entity": sized(1, COLUMN * (LARGEST // len(COLUMN) - 10)),
+    "empty entities behind a group": b"\x7b\x7c" + EMPTY * (LARGEST // len(EMPTY) - 1),
+    "empty entities before an end": EMPTY * (LARGEST // len(EMPTY) - 1) + b"\x0a",
+    "empty columns behind a group": sized(1, b"\x7b\x7c" + COLUMN * (LARGEST // len(COLUMN) - 10)),
+    "numbers that mean nothing": b"\x78\x00" * (LARGEST // 2),
     "empty columns of many": sized(1, COLUMN * 1000) * (LARGEST // 2005),
 }
 
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_message_full_of_empty_ones_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=r"more than 4096 entities|more fields than there are columns"):
+    with pytest.raises(UsageError, match=r"more than 4096 entities|more fields than there are columns|holds a group"):
         read_spawn(BOMBS[name], SCHEMA)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import redis
+from shardfleet_shard.core.stats import ShardStats
 
 from .faults import OF_REDIS, Fault, make, now_us
 from .fleet import ChaosError, Fleet
 from .points import Point, Side, points_of
+from .snapshot import Snapshot
 
 POLL_S = 0.08
 RATE_WINDOW_US = 500_000
@@ -59,6 +61,8 @@ class Meter:
     doubled: set[int] = field(default_factory=set)
     strays: set[int] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
+    judges: bool = True
+    """False while Redis knows less than the shards do: what is lost or doubled in it then is not so in the fleet."""
     _counts: dict[tuple[str, int], int] = field(default_factory=dict)
     _samples: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -70,6 +74,12 @@ class Meter:
         except redis.RedisError:
             return None
         self.looks += 1
+        self._count(stats)
+        if self.judges:
+            self._judge(snapshot)
+        return snapshot.owned_since(since_us)
+
+    def _judge(self, snapshot: Snapshot) -> None:
         for name, found, before in (
             ("lost", snapshot.lost(self.fleet.expected), self.lost),
             ("doubled", snapshot.doubled(), self.doubled),
@@ -78,11 +88,12 @@ class Meter:
             if new := set(found.tolist()) - before:
                 before |= new
                 self.remarks.append(f"{now_us()}: {len(new)} entities {name}, {sorted(new)[:5]} among them")
+
+    def _count(self, stats: Mapping[tuple[str, int], ShardStats]) -> None:
         self._counts.update({process: one.handed_over_in for process, one in stats.items()})
         self._samples.append((now_us(), sum(self._counts.values())))
         while len(self._samples) > 2 and self._samples[1][0] < self._samples[-1][0] - RATE_WINDOW_US:
             self._samples.popleft()
-        return snapshot.owned_since(since_us)
 
     def rate(self) -> float:
         """Entities handed over a second, within the last window; 0 before there is one."""
@@ -157,6 +168,7 @@ class Driver:
     def play(self, kinds: Sequence[str]) -> None:
         """One round: the faults of ``kinds`` at once, until the fleet is whole."""
         faults = self._choose(kinds)
+        self.meter.judges = not any(fault.forgets for fault in faults)
         for fault in faults:
             fault.strike()
         try:
@@ -168,6 +180,8 @@ class Driver:
                     fault.end()
         end_us = max(fault.ended_us for fault in faults)
         owned_s, full_s = self._wait_until_whole(faults, end_us)
+        self.meter.judges = True
+        self._look(faults, since_us=end_us)
         for fault, other in zip(faults, [*faults[1:], *faults[:1]], strict=True):
             self._note(fault, beside=other.kind if other is not fault else "", owned_s=owned_s, full_s=full_s)
 

@@ -46,6 +46,8 @@ class Fault:
 
     kind = ""
     needs_network = False
+    forgets = False
+    """Redis has less afterwards than it answered for."""
     lasts_s = (0.0, 0.0)
     """From the strike to its end, at least and at most."""
 
@@ -267,6 +269,7 @@ class RedisWipe(RedisRestart):
     """SIGKILL, and started again without any data."""
 
     kind = "redis-wipe"
+    forgets = True
 
     def end(self) -> None:
         self.fleet.server.forget()
@@ -277,6 +280,7 @@ class RedisForgets(RedisRestart):
     """SIGKILL, and started again without what it wrote in its last second."""
 
     kind = "redis-forgets"
+    forgets = True
 
     def aim(self) -> Open | None:
         self.sizes: dict[Path, int] = self.fleet.server.size_bytes()

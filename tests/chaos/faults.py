@@ -23,6 +23,7 @@ from .namespaces import REDIS, node_of
 from .points import NUMBER, Point, Side
 from .snapshot import Open
 
+ENDS_S = 10.0
 AIM_S = 2.0
 """How long a fault waits for an accepted transfer, or for a step, before it strikes all the same."""
 LEASE_S = 3.0
@@ -39,6 +40,7 @@ class Fault:
 
     Attributes:
         victims: ordinals of the shards that it strikes; empty: all of them.
+        aim_s: how long it waits for an accepted transfer, or for its step.
         at: the named step, or ''.
         open: proven to have struck while a transfer of a victim was accepted and not cleared.
         struck_us, ended_us, detected_us: Unix microseconds; 0 before, and for ``detected_us`` where nobody noticed.
@@ -56,6 +58,7 @@ class Fault:
         self.rng = rng
         self.victims = victims
         self.hold_s = rng.uniform(*self.lasts_s)
+        self.aim_s = AIM_S
         self.at = ""
         self.open = False
         self.struck_us = self.ended_us = self.detected_us = 0
@@ -73,7 +76,7 @@ class Fault:
 
     def aim(self) -> Open | None:
         """Waits for an accepted transfer that suits."""
-        deadline = time.monotonic() + AIM_S
+        deadline = time.monotonic() + self.aim_s
         while time.monotonic() < deadline:
             if suitable := self.suitable():
                 return self.rng.choice(suitable)
@@ -141,7 +144,7 @@ class _Signal(Fault):
         control = self.fleet.controls[victim]
         control[Cell.HIT_US] = 0
         control[Cell.SIGNAL], control[Cell.POINT] = self.signal, NUMBER[point.name]
-        deadline = time.monotonic() + AIM_S
+        deadline = time.monotonic() + self.aim_s
         before: list[Open] = []
         while not control[Cell.HIT_US]:
             if time.monotonic() > deadline:
@@ -302,7 +305,7 @@ class DiskFull(RedisRestart):
     def do(self) -> None:
         self.fleet.server.fill_disk()
         self.struck_us = now_us()
-        self.fleet.wait("Redis ends of its full disk", AIM_S, lambda: self.fleet.server.ended)
+        self.fleet.wait("Redis ends of its full disk", ENDS_S, lambda: self.fleet.server.ended)
 
     def end(self) -> None:
         self.fleet.server.free_disk()

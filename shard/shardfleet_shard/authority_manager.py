@@ -15,6 +15,7 @@ from .core.clock import Clock
 from .core.frames import PROTOCOL_VERSION, Answer, Final, Frame, Hello, Nudge, Offer
 from .core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from .core.requests import LinkLease, Renew, Reply, Request
+from .core.roll_requests import Rejoin
 from .core.takeover_requests import ReadTaken
 from .core.trace_events import TraceEvent, TraceTick
 from .core.transfer_spans import TransferSpan
@@ -44,13 +45,14 @@ def _drop(spans: Sequence[TransferSpan]) -> None:
 class RequestLane:
     """Requests that may share pipelines, so that a 1 MB manifest never stands before an ACCEPT.
 
-    ``submit`` never waits; what comes in while ``MAX_PIPELINES`` are under way goes out in the next one.
+    ``submit`` never waits; what comes in while ``MAX_PIPELINES`` are under way goes out in the next one. What waits
+    when Redis' generation changes is never sent: it is answered None.
     """
 
     def __init__(
         self,
-        execute: Callable[[Sequence[Request]], Awaitable[list[Reply | None]]],
-        deliver: Callable[[Request, Reply | None], None],
+        execute: Callable[[Sequence[Request], str], Awaitable[list[Reply | None]]],
+        deliver: Callable[[Request, Reply | None, str], None],
         fail: Callable[[Exception], None],
         *,
         pipelines: int = MAX_PIPELINES,
@@ -59,11 +61,11 @@ class RequestLane:
         self._deliver = deliver
         self._fail = fail
         self._free = pipelines
-        self._waiting: list[Request] = []
+        self._waiting: list[tuple[Request, str]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, requests: list[Request]) -> None:
-        self._waiting.extend(requests)
+    def submit(self, requests: list[Request], generation: str) -> None:
+        self._waiting.extend((request, generation) for request in requests)
         if self._free and self._waiting:
             self._free -= 1
             task = asyncio.get_running_loop().create_task(self._run())
@@ -73,14 +75,19 @@ class RequestLane:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting, []
+                waiting, self._waiting = self._waiting, []
+                generation = waiting[-1][1]
+                batch = [request for request, under in waiting if under == generation]
+                for request, under in waiting:
+                    if under != generation:
+                        self._deliver(request, None, under)
                 try:
-                    replies = await self._execute(batch)
+                    replies = await self._execute(batch, generation)
                 except Exception as error:  # a script that fails: nobody would ever answer these requests
                     self._fail(error)
                     return
                 for request, reply in zip(batch, replies, strict=True):
-                    self._deliver(request, reply)
+                    self._deliver(request, reply, generation)
         finally:
             self._free += 1
 
@@ -98,6 +105,8 @@ class LinkedPeers:
         self._clock = clock
         self._skew_limit_us = skew_limit_us
         self.epochs: dict[str, int] = {}
+        self.generations: dict[str, str] = {}
+        """Redis', as each link's Hello said it."""
         self.takes_own_rows: dict[str, bool] = {}
         """False: a shard of a former schema, which could not read them."""
         self.links: HandoffConnectionManager | None = None
@@ -154,9 +163,9 @@ class ServerAuthorityManager:
         self._following: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._lanes = {
-            "lease": RequestLane(store.execute, self._deliver, self._fail, pipelines=1),
-            "bulk": RequestLane(store.execute, self._deliver, self._fail, pipelines=2),
-            "transfers": RequestLane(store.execute, self._deliver, self._fail),
+            "lease": RequestLane(self._execute, self._deliver, self._fail, pipelines=1),
+            "bulk": RequestLane(self._execute, self._deliver, self._fail, pipelines=2),
+            "transfers": RequestLane(self._execute, self._deliver, self._fail),
         }
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -260,7 +269,7 @@ class ServerAuthorityManager:
             for request in effects.requests:
                 lanes.setdefault(_lane_of(request), []).append(request)
             for name, requests in lanes.items():
-                self._lanes[name].submit(requests)
+                self._lanes[name].submit(requests, self.runtime.context.generation)
         for peer, frame in effects.frames:
             if isinstance(frame, Offer | Answer | Final | Nudge):
                 self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
@@ -289,18 +298,21 @@ class ServerAuthorityManager:
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
-    def _deliver(self, request: Request, reply: Reply | None) -> None:
+    async def _execute(self, requests: Sequence[Request], generation: str) -> list[Reply | None]:
+        return await self.store.execute(requests, generation=generation)
+
+    def _deliver(self, request: Request, reply: Reply | None, generation: str) -> None:
         def deliver() -> None:
             if reply is None:
                 self.runtime.context.stats.redis_unanswered += 1
-            self.runtime.receive_reply(request, reply)
+            self.runtime.receive_reply(request, reply, generation=generation)
             self.carry()
 
         self._guarded(deliver)
 
     def on_frame(self, peer: str, epoch: int, frame: Frame) -> None:
         def deliver() -> None:
-            self.runtime.receive_frame(peer, frame)
+            self.runtime.receive_frame(peer, frame, generation=self.peers.generations[peer])
             self.carry()
 
         if self.peers.epochs.get(peer) == epoch:
@@ -308,6 +320,7 @@ class ServerAuthorityManager:
 
     def on_link_up(self, peer: str, epoch: int, hello: Hello) -> None:
         self.peers.epochs[peer] = epoch
+        self.peers.generations[peer] = hello.generation
         self.peers.takes_own_rows[peer] = hello.takes(self.runtime.context.schema.hash)
 
     def on_link_down(self, peer: str, reason: str) -> None:
@@ -330,7 +343,7 @@ class ServerAuthorityManager:
         )
 
     async def link_lease(self, request: LinkLease) -> Reply | None:
-        return (await self.store.execute([request]))[0]
+        return (await self.store.execute([request], generation=self.runtime.context.generation))[0]
 
     def _followed(self, task: asyncio.Task[None]) -> None:
         """It ends with the process, or by a bug: then links would never again follow the fleet."""
@@ -363,7 +376,7 @@ def _lane_of(request: Request) -> str:
     match request:
         case Renew():
             return "lease"
-        case Publish() | ReadFleet() | ReadTaken() | ReadEntries() | Tail():
+        case Publish() | ReadFleet() | ReadTaken() | ReadEntries() | Tail() | Rejoin():
             return "bulk"
         case _:
             return "transfers"

@@ -21,6 +21,8 @@ import numpy as np
 
 from .authority_manager import LinkedPeers, ServerAuthorityManager
 from .config import FleetConfig
+from .core.requests import Refused
+from .core.roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
 from .core.ticks import TickGrid
 from .errors import SchemaChanged, ShardfleetError, UsageError
 from .exit_codes import ExitCode
@@ -43,6 +45,7 @@ from .trace import TraceWriter
 REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 CLOCK_OFFSET_VARIABLE = "SHARDFLEET_CLOCK_OFFSET_US"
 PARENT_CHECK_S = 0.5
+ROLL_CALL_CHECK_S = 0.1
 
 log = logging.getLogger("shardfleet.shard")
 
@@ -113,14 +116,12 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
     store = RedisStore(url, config.identity)
     await store.connect()
     try:
-        joined = await store.join(schema, takes=reader.takes, simulation=config.simulation)
+        await store.join(founds=False)
+        await _wait_until_open(store, config)
+        joined = await store.join(schema, takes=reader.takes, simulation=config.simulation, founds=False)
     except SchemaChanged:
         await store.close()  # so that what it says is its last words
         raise
-    if joined.stored != joined.generation:
-        log.error("Redis restarted: its generation %s is not the fleet's %s", joined.generation, joined.stored)
-        await store.close()
-        return ExitCode.GENERATION
     grid = TickGrid(config.tick_rate)
     peers = LinkedPeers(clock, skew_limit_us=config.skew_limit_us)
     tls = TlsFolder(arguments.tls) if arguments.tls is not None else None
@@ -168,6 +169,21 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
             task.cancel()
         await server.stop()
         await store.close()
+
+
+async def _wait_until_open(store: RedisStore, config: FleetConfig) -> None:
+    """A Redis that restarted first hears what living shards know. Where none lives, nobody says anything."""
+    told = False
+    while True:
+        (reply,) = await store.execute([CallRoll(call_ms=max(config.lease_us // 1_000, MIN_CALL_MS))])
+        if isinstance(reply, Rolled) and reply.phase is RollPhase.OPEN:
+            return
+        if isinstance(reply, Refused):  # it restarted again
+            await store.join(founds=False)
+        elif not told:
+            log.info("Redis restarted: waiting for the end of the roll-call")
+            told = True
+        await asyncio.sleep(ROLL_CALL_CHECK_S)
 
 
 def _redis_url() -> str:

@@ -37,6 +37,8 @@ from .core.requests import (
     Request,
     Resign,
 )
+from .core.roll_call import RollCall, RollState
+from .core.roll_requests import CallRoll, Ready, Rejoin, Rolled
 from .core.spawn_requests import Arrive, Despawn, Seed
 from .core.stream import EntityStream
 from .core.takeover import Takeovers
@@ -44,7 +46,7 @@ from .core.takeover_requests import ReadTaken
 from .errors import SchemaChanged, SimulationError
 from .exit_codes import ExitCode
 from .farewell import Farewell
-from .life import OVER, Life, RuntimeState
+from .life import OVER, SERVING, Life, RuntimeState
 from .telemetry import TelemetryPublisher
 
 
@@ -65,19 +67,25 @@ class ReplyDesk:
     takeovers: Takeovers
     telemetry: TelemetryPublisher
     farewell: Farewell
+    roll_call: RollCall
     nudge_all: Callable[[], None]
     """Tells all peers, and this shard, to read their journals."""
     redis_silent: bool = False
     """The last thing heard of Redis is that it does not answer."""
 
     def take(self, request: Request, reply: Reply | None) -> None:
-        """``reply`` None: ``request`` may or may not have been executed."""
+        """``reply`` None: ``request`` may or may not have been executed.
+
+        Raises ``UsageError`` where Redis' records of the fleet are damaged.
+        """
         if self.life.state in OVER:
             return
         self.redis_silent = reply is None
         now_us, boottime_us = self.context.clock.now_unix_us(), self.context.clock.boottime_us()
-        if isinstance(reply, Refused) and self._fatal(reply):
-            return
+        if isinstance(reply, Refused):
+            reply = self._refused(request, reply, now_us, boottime_us)
+            if self.life.state in OVER:
+                return
         membership = self.membership
         match request, reply:
             case ((Begin() | Accept() | Reject() | Cancel() | Adopted() | Released()), (Done() | None)):
@@ -93,12 +101,16 @@ class ReplyDesk:
             case Renew(), (Done() | Refused() | None):
                 membership.handle_renewed(reply, boottime_us)
             case Observe(), (Observed() | None):
-                self._observed(reply, now_us)
+                self._observed(reply, now_us, boottime_us)
             case Claim(), (Done() | Refused() | None):
                 membership.handle_claimed(request, reply, now_us)
             case Recover(), (Recovered() | None):
                 if membership.handle_recovered(reply, now_us):
                     self.life.state = RuntimeState.RECOVERING
+            case ((Rejoin() | CallRoll() | Ready()), (Done() | Refused() | Rolled() | None)):
+                self._roll_called(request, reply, now_us, boottime_us)
+            case ReadFleet(), (FleetRecords() | None) if self.roll_call.on:
+                self._roll_called(request, reply, now_us, boottime_us)
             case ReadFleet(), (FleetRecords() | None):
                 self.comeback.handle_fleet(reply, now_us)
             case ReadTaken(), (FleetRecords() | None):
@@ -118,15 +130,48 @@ class ReplyDesk:
                 if self.farewell.handle_resigned(reply):
                     self.life.resign()
 
-    def _fatal(self, reply: Refused) -> bool:
-        """A successor exists, or Redis is another: nothing that this process still does may count."""
-        if reply.reason is RefusedReason.EPOCH:
+    def _refused(self, request: Request, reply: Refused, now_us: int, boottime_us: int) -> Refused | None:
+        """What is left of a refusal for ``request``'s part; None: it was not executed, and is to be asked again.
+
+        A successor exists: nothing that this process still does may count. Redis is another: the roll is called, where
+        this process has rows; others begin anew.
+        """
+        reason, serving = reply.reason, self.life.state in SERVING
+        if reason is RefusedReason.EPOCH:
             self.life.end(ExitCode.SUPERSEDED, f"a newer epoch of {self.context.shard} exists ({reply.detail})")
-        elif reply.reason is RefusedReason.GENERATION:
-            self.life.end(ExitCode.GENERATION, "Redis restarted or was replaced: its generation is another")
-        else:
-            return False
-        return True
+            return None
+        if reason not in (RefusedReason.GENERATION, RefusedReason.CLOSED):
+            return reply
+        if not serving:
+            self._begin_anew()
+        elif reason is RefusedReason.GENERATION:
+            self.roll_call.notice(reply.detail, now_us, boottime_us)
+        elif not self.roll_call.on:  # emptied, without a restart: it knows nobody any more
+            self.roll_call.notice(self.context.generation, now_us, boottime_us)
+        elif isinstance(request, Renew | Rejoin | Ready):
+            return reply
+        return None
+
+    def _begin_anew(self) -> None:
+        """What this process has read may be of two lives of Redis; it has no rows yet that anybody could miss."""
+        self.life.end(ExitCode.GENERATION, "Redis restarted or was replaced: its generation is another")
+
+    def _roll_called(
+        self,
+        request: Rejoin | CallRoll | ReadFleet | Ready,
+        reply: Done | Refused | Rolled | FleetRecords | None,
+        now_us: int,
+        boottime_us: int,
+    ) -> None:
+        if not self.roll_call.on:
+            if isinstance(request, CallRoll) and not isinstance(reply, Refused | FleetRecords | Done):
+                self.comeback.handle_checked(reply, now_us)
+            return
+        self.roll_call.handle_reply(request, reply, now_us, boottime_us)
+        if self.roll_call.state is RollState.MISSED:
+            self.life.end(ExitCode.GENERATION, "Redis restarted, and its roll-call ended without this process")
+        elif not self.roll_call.on:
+            self.telemetry.next_publish_us = 0
 
     def _fetched(self, reply: Entries | None) -> None:
         try:
@@ -140,7 +185,14 @@ class ReplyDesk:
         except (ValueError, SchemaChanged, SimulationError) as error:
             self.life.end(ExitCode.SIMULATION, f"while taking over {request.alias}: {error}")
 
-    def _observed(self, reply: Observed | None, now_us: int) -> None:
+    def _observed(self, reply: Observed | None, now_us: int, boottime_us: int) -> None:
+        if reply is not None and reply.generation != self.context.generation:
+            if self.life.state in SERVING:
+                self.roll_call.notice(reply.generation, now_us, boottime_us)
+            else:
+                self._begin_anew()
+        if self.roll_call.on:
+            reply = None  # it may have forgotten what is there
         holder = self.membership.members.get(self.election.holder)
         self.membership.handle_observed(reply, now_us)
         if reply is None:

@@ -26,9 +26,11 @@ from .core.lease import Lease
 from .core.mailbox import TransferMailbox
 from .core.manifest import PASSING
 from .core.membership import Membership
+from .core.outgoing import NOT_SCHEDULED
 from .core.overdue import OverdueTransfers
 from .core.planner import BorderHandoffPlanner
 from .core.requests import Elect, Recovered, Reply, Request
+from .core.roll_call import RollCall
 from .core.simulation import Simulation
 from .core.stream import EntityStream
 from .core.takeover import Takeovers
@@ -104,6 +106,9 @@ class ServerAuthorityRuntime:
         self.despawns = Despawns(self.context)
         self.comeback = Comeback(self.context, self.membership, self.mailbox, self.stream, self.takeovers)
         self.telemetry = TelemetryPublisher(self.context)
+        self.roll_call = RollCall(
+            self.context, self.membership, self.mailbox, self.stream, self.journal_reader, self.election
+        )
         self.unreachable: tuple[str, ...] = ()
         self.life = Life(self.context)
         self.failure = PluginFailure(self.context, self.life, self.membership, self.mailbox)
@@ -130,6 +135,7 @@ class ServerAuthorityRuntime:
             takeovers=self.takeovers,
             telemetry=self.telemetry,
             farewell=self.farewell,
+            roll_call=self.roll_call,
             nudge_all=self._nudge_all,
         )
 
@@ -163,7 +169,7 @@ class ServerAuthorityRuntime:
     @property
     def next_deadline_us(self) -> int:
         """Unix us at which ``poll`` has something to do between ticks."""
-        return self.mailbox.next_try_us
+        return NOT_SCHEDULED if self.roll_call.on else self.mailbox.next_try_us
 
     def despawn(self, ids: U64) -> U64:
         """See ``Despawns.ask``."""
@@ -176,7 +182,7 @@ class ServerAuthorityRuntime:
 
     def poll(self) -> None:
         """Between ticks: deadlines and repeats of transfers."""
-        if self.state in SERVING:
+        if self.state in SERVING and not self.roll_call.on:
             self.mailbox.poll(self.context.clock.now_unix_us())
 
     # --- the tick, in the seed's order --------------------------------------------------------------------------
@@ -201,7 +207,7 @@ class ServerAuthorityRuntime:
                 return
             self._plan_outgoing(tick)
             self._commit_outgoing(tick)
-            if self.state is RuntimeState.SETTLING:
+            if self.state is RuntimeState.SETTLING and not self.roll_call.on:
                 self.farewell.rest(tick)
             self._publish_telemetry(tick)
             self.failure.works()
@@ -248,6 +254,7 @@ class ServerAuthorityRuntime:
             for name, column in part.arrays.items():
                 rows.arrays[name][moving] = column
         tracker.swap()
+        context.rows_tick = tick
         ended_us = context.clock.now_unix_us()
         context.trace_tick(tick, part, before)
         context.stats.frozen_entity_ticks += tracker.frozen_count
@@ -260,7 +267,7 @@ class ServerAuthorityRuntime:
         """4. Border crossings become transfers."""
         if self.state is not RuntimeState.ACTIVE or not self.membership.layout.cells or self.failure.count:
             return
-        if self.replies.redis_silent:
+        if self.replies.redis_silent or self.roll_call.on:
             return  # a transfer that begins now would freeze its rows until Redis is back
         plan = self.planner.plan(
             self.context.tracker, self.membership.layout, self.membership.claims, self.peers.reachable(), tick=tick
@@ -284,6 +291,8 @@ class ServerAuthorityRuntime:
         context.stats.frozen = context.tracker.frozen_count
         context.stats.transfers_open = self.mailbox.open_count
         context.stats.handoff_delay_us = self.planner.delay.at(context.clock.now_unix_us())
+        if self.roll_call.on:
+            return
         if self.farewell.resting_tick == tick or self.telemetry.due(context.clock.now_unix_us()):
             self.telemetry.publish(tick)
 
@@ -301,6 +310,9 @@ class ServerAuthorityRuntime:
             self._recover(now_us, boottime_us)
             if self.context.stats.state != RuntimeState.ACTIVE:
                 return
+        if self.roll_call.on:
+            self.roll_call.poll(now_us, boottime_us)
+            return
         self._enter_or_leave_settling()
         membership.claim(now_us)
         if self.election.look_due(now_us) and self.state is RuntimeState.ACTIVE:
@@ -346,9 +358,12 @@ class ServerAuthorityRuntime:
 
     # --- what comes from outside --------------------------------------------------------------------------------
 
-    def receive_frame(self, peer: str, frame: Frame) -> None:
-        """A frame of ``peer``'s present epoch, as it arrives, also between ticks."""
-        if self.state not in SERVING:
+    def receive_frame(self, peer: str, frame: Frame, *, generation: str = "") -> None:
+        """A frame of ``peer``'s present epoch, as it arrives, also between ticks.
+
+        ``generation``: Redis', as its sender knew it; '' where that is known to be this shard's.
+        """
+        if self.state not in SERVING or self.roll_call.deaf or generation not in ("", self.context.generation):
             return
         match frame:
             case Offer():
@@ -360,8 +375,13 @@ class ServerAuthorityRuntime:
             case Nudge():
                 self.read_journal_now()
 
-    def receive_reply(self, request: Request, reply: Reply | None) -> None:
-        """Redis' answer to ``request``; None: it may or may not have been executed."""
+    def receive_reply(self, request: Request, reply: Reply | None, *, generation: str = "") -> None:
+        """Redis' answer to ``request``; None: it may or may not have been executed.
+
+        ``generation``: under which it was sent; '' where that is known to be the present one.
+        """
+        if generation not in ("", self.context.generation):
+            reply = None  # another Redis gave it
         self.replies.take(request, reply)
         if isinstance(reply, Recovered) and self.state is RuntimeState.RECOVERING:
             self._housekeep(self.context.clock.now_unix_us(), self.context.clock.boottime_us())

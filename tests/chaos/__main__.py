@@ -16,12 +16,11 @@ from typing import Any
 from shardfleet_operator.checker import check_directory
 
 from tests.performance.bench.processes import machine
-from tests.simulation.capabilities import ROLL_CALL
 
 from .compare import compare
 from .crossings import count
 from .driver import Driver
-from .faults import KINDS, NEED_ROLL_CALL
+from .faults import FORGETTING, KINDS
 from .fleet import WORLD_WIDTH, ChaosError, Fleet
 from .namespaces import INSIDE_VARIABLE, inside, unshare_command
 from .points import POINTS
@@ -69,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         if ended["report"] is None:
             raise ChaosError(f"it did not settle: {ended['faults']}")
         ids, versions = fleet.reader.snapshot().versions()
-        completed = None if NEED_ROLL_CALL & set(kinds) else fleet.reader.completed()
+        completed = None if FORGETTING & set(kinds) else fleet.reader.completed()
     print("reading the traces", flush=True)
     result = Result(
         settings={name: value for name, value in vars(options).items() if name not in ("folder", "out", "what")}
@@ -124,8 +123,6 @@ def _playable(wanted: list[str] | None) -> list[str]:
     for kind, cls in KINDS.items():
         if cls.needs_network and not inside():
             reasons[kind] = "needs namespaces of its own (root, or a machine that lets users make them)"
-        elif kind in NEED_ROLL_CALL and not ROLL_CALL:
-            reasons[kind] = "needs the roll-call, which is not there yet: a Redis that forgot is refused"
     for kind in wanted or KINDS:
         if kind in reasons:
             print(f"without {kind}: it {reasons[kind]}", flush=True)

@@ -320,7 +320,8 @@ KINDS: dict[str, type[Fault]] = {
     )
 }
 OF_REDIS = frozenset({"redis-restart", "redis-wipe", "redis-forgets", "disk-full"})
-NEED_ROLL_CALL = frozenset({"redis-wipe", "redis-forgets"})
+FORGETTING = frozenset({"redis-wipe", "redis-forgets"})
+"""Redis' counters are less than what happened."""
 
 
 def make(kind: str, fleet: Fleet, rng: random.Random, victims: list[int], steps: Callable[[Side], Point]) -> Fault:

@@ -81,12 +81,14 @@ class Store(RedisStore):
         pool = self._connections
         pool._kind = type("Connection", (Noticed, pool._kind), {})
 
-    async def execute(self, requests: Sequence[Request], *, timeout_s: float | None = None) -> list[Reply | None]:
+    async def execute(
+        self, requests: Sequence[Request], *, timeout_s: float | None = None, generation: str = ""
+    ) -> list[Reply | None]:
         names = frozenset(OF_REQUEST[type(request)] for request in requests if type(request) in OF_REQUEST)
         for name in names:
             reach(f"{name}-before")
         _sending.set(names)
-        replies = await super().execute(requests, timeout_s=timeout_s)
+        replies = await super().execute(requests, timeout_s=timeout_s, generation=generation)
         if None in replies:
             control[Cell.UNANSWERED_US] = _now_us()
         for name in names:

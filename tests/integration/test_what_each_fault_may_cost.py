@@ -9,7 +9,7 @@ anything took: a busy machine would fail it. `make chaos` does (tests/chaos).
 | link cut; target silent before accept | ``test_cuts_and_a_full_disk``, ``test_target_silent_before_accept`` |
 | source or target killed at any step | ``test_source_or_target_killed``; local/test_fleet.py |
 | shard paused past its lease, inside a tick | ``test_paused_past_its_lease_inside_a_tick``; local/test_fleet.py |
-| Redis restarted; wiped, lagging | ``test_redis_restarted``; the others need the roll-call |
+| Redis restarted; wiped, lagging | ``test_redis_restarted``; test_redis_forgets.py |
 | clock of one shard jumping; off by 10 s | ``test_clock_jumps``, ``test_clock_off_by_10_s`` |
 | operator killed or away | local/test_fleet.py (the supervisor), operator/test_survival.py, tests/e2e |
 | apiserver away; kubelet stopped, node gone | tests/e2e/test_4_trouble.py, tests/e2e/test_3_nodes.py |
@@ -41,7 +41,6 @@ from tests.chaos.faults import ClockStep, Fault, KillSource, KillTarget, Pause, 
 from tests.chaos.fleet import Fleet
 from tests.chaos.namespaces import unshare_command
 from tests.chaos.points import NUMBER, POINTS, Point
-from tests.simulation.capabilities import ROLL_CALL
 
 pytestmark = pytest.mark.timeout(150)
 LIMIT_S = 40.0
@@ -134,11 +133,10 @@ def test_paused_past_its_lease_inside_a_tick(fleet: Fleet, play: Callable[[Fault
 
 
 def test_redis_restarted(fleet: Fleet, play: Callable[[Fault], None]) -> None:
-    """The shards stay and call the roll; without a roll-call all of them end and recover (decision 0006)."""
+    """The shards stay and call the roll."""
     pids = [fleet.pid(shard) for shard in fleet.shards]
     play(RedisRestart(fleet, random.Random(4), ()))
-    stayed = [fleet.pid(shard) == pid for shard, pid in zip(fleet.shards, pids, strict=True)]
-    assert stayed == [ROLL_CALL] * len(pids)
+    assert [fleet.pid(shard) for shard in fleet.shards] == pids
 
 
 def test_clock_jumps(fleet: Fleet, play: Callable[[Fault], None]) -> None:

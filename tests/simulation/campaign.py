@@ -16,7 +16,6 @@ from typing import Self
 
 import pytest
 
-from .capabilities import ROLL_CALL
 from .faults import ENDINGS, KINDS, LOSSES
 from .hits import STATES
 from .plan import make_plan
@@ -29,7 +28,7 @@ PAIRS_FROM_SEEDS = 2_000
 CHUNK = 8
 """Seeds that a process takes at once: a second or two of work."""
 BUCKET_US = 50_000
-STRIKING = [*KINDS, *ENDINGS, *(LOSSES if ROLL_CALL else ())]
+STRIKING = [*KINDS, *ENDINGS, *LOSSES]
 """Kinds that are to hit every state."""
 PAIRS = [f"{state} / {kind}" for kind in STRIKING for state in STATES]
 

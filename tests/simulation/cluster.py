@@ -20,6 +20,7 @@ from shardfleet_shard.core.frames import Frame
 from shardfleet_shard.core.layout import Cell, Layout
 from shardfleet_shard.core.manifest import STATE_NAMES
 from shardfleet_shard.core.requests import Ended, Join, Joined, Reply, Request
+from shardfleet_shard.core.roll_requests import CallRoll
 from shardfleet_shard.core.schemas import schema_to_text
 from shardfleet_shard.core.simulation import World
 from shardfleet_shard.core.ticks import TickGrid
@@ -335,6 +336,10 @@ class Cluster:
     # --- Redis --------------------------------------------------------------------------------------------------
 
     def request(self, process: Process, request: Request) -> None:
+        if isinstance(request, CallRoll):  # asked once a life, of a Redis that never restarts: it draws nothing
+            reply = self.store.execute(request, generation=process.runtime.context.generation)
+            self.at(self.now_us, lambda: process.reply(request, reply))
+            return
         delay_us = self.random.randint(200, 4_000)
         if self.chance(self.faults.request_lost):
             self.count("request lost")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from .capabilities import ROLL_CALL
 from .clocks import HostClock
 from .faults import ENDINGS, HARMLESS, KINDS, LOAD, LOSSES, MAX_DRIFT_PPM, Fault
 from .hits import STATES
@@ -116,7 +115,7 @@ def _with_ending(faults: list[Fault], plan: Plan) -> list[Fault]:
 def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:
     """In some plans Redis forgets; then nothing may stop a shard, for what a shard that is down knew is lost."""
     draws = random.Random(f"{plan.seed} loss")
-    if not (ROLL_CALL and faults and draws.random() < LOSING):
+    if not (faults and draws.random() < LOSING):
         return faults
     kind = draws.choice(list(LOSSES))
     loss = Fault(

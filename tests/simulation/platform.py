@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from shardfleet_shard.exit_codes import ExitCode
 
-from .capabilities import ROLL_CALL
 from .process import Process
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ class Platform:
         """As soon as Redis can be worked with."""
         fleet = self.fleet
         if not self._reopened():
-            fleet.at(fleet.now_us + RETRY_US, lambda: self._start_in_place_of(fleet.processes.get(shard), shard))
+            former = fleet.processes.get(shard)
+            fleet.at(fleet.now_us + RETRY_US, lambda: self._start_in_place_of(former, shard))
             return
         fleet.takeovers.started(shard)
         fleet.lives[shard] = fleet.lives.get(shard, 0) + 1
@@ -45,10 +45,10 @@ class Platform:
         fleet, state = self.fleet, self.fleet.redis.store.state
         if fleet.redis.gone:
             return False
-        if state.generation == fleet.redis.store.run_id:
+        if state.generation == fleet.redis.store.run_id and state.roll is None:
             return True
-        if any(not process.dead and not process.cut_off for process in fleet.all_processes):
-            return ROLL_CALL  # it waits until the living ones have said what they know
+        if state.roll is not None or any(not p.dead and not p.cut_off for p in fleet.all_processes):
+            return fleet.redis.is_open()  # it waits until the living ones have said what they know
         for process in fleet.processes.values():
             if process.dead:
                 fleet.redis.ended(process)

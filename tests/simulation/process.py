@@ -137,16 +137,16 @@ class Process:
     def _carry(self) -> None:
         """Effects in their order; a crash may come between any two of them."""
         fleet, clock = self.fleet, self.clock
-        effects = self.runtime.take_effects()
+        effects, generation = self.runtime.take_effects(), self.runtime.context.generation
         self._tell_judge(effects)
         fleet.aim(self)
         if clock.lag_us:
             self.busy_until_us = fleet.now_us + clock.lag_us
             clock.lag_us = 0
             if effects:
-                fleet.at(self.busy_until_us, lambda: self._send(effects))
+                fleet.at(self.busy_until_us, lambda: self._send(effects, generation))
         else:
-            self._send(effects)
+            self._send(effects, generation)
         deadline_us = self.runtime.next_deadline_us
         if deadline_us != self._deadline_us and deadline_us < clock.look() + NO_DEADLINE_US:
             self._deadline_us = deadline_us
@@ -161,11 +161,11 @@ class Process:
             at_us = min(clock.true_us(tick.unix_us), clock.checked_us) if clock.lag_us else self.fleet.now_us
             judge.simulated(self, tick, max(at_us, self.fleet.now_us))
 
-    def _send(self, effects: Effects) -> None:
+    def _send(self, effects: Effects, generation: str) -> None:
         for request in effects.requests:
             if self._killed():
                 return
-            self.fleet.redis.submit(self, request)
+            self.fleet.redis.submit(self, request, generation)
         for peer, frame in effects.frames:
             if self._killed():
                 return
@@ -179,8 +179,8 @@ class Process:
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
-    def reply(self, request: Request, reply: Reply | None) -> None:
-        self.act(lambda: self.runtime.receive_reply(request, reply))
+    def reply(self, request: Request, reply: Reply | None, generation: str) -> None:
+        self.act(lambda: self.runtime.receive_reply(request, reply, generation=generation))
 
     def frame(self, sender: Process, frame: Frame) -> None:
         """A link knows the newest epoch that said hello on it, and drops what an older one sent."""

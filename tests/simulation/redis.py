@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from shardfleet_shard.core.repair_requests import ReadOverdue
 from shardfleet_shard.core.requests import Ended, Join, Reopen, Reply, Request
+from shardfleet_shard.core.roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.memory_state import State
 
-from .capabilities import ROLL_CALL
 from .clocks import START_US
 from .windows import Windows
 
@@ -24,7 +24,6 @@ TIMEOUT_US = 1_000_000
 
 SNAPSHOT_US = 150_000
 KEPT_SNAPSHOTS = 10
-_FOUNDING_JOIN = Join(founds=True)
 
 
 class RedisServer:
@@ -33,10 +32,15 @@ class RedisServer:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.store = MemoryStore(run_id="run-1", now_ms=lambda: (fleet.now_us - START_US) // 1000)
-        self.store.execute(_FOUNDING_JOIN, generation="")
+        self.store.execute(Join(founds=True), generation="")
         self.windows = Windows(fleet)
         self.gone_until_us = 0
         self._snapshots: deque[tuple[int, State]] = deque(maxlen=KEPT_SNAPSHOTS)
+
+    @property
+    def call_ms(self) -> int:
+        """How long a roll is called."""
+        return max(self.fleet.config.lease_us // 1_000, MIN_CALL_MS)
 
     @property
     def gone(self) -> bool:
@@ -48,20 +52,19 @@ class RedisServer:
         self.fleet.note("platform", request, reply)
         return reply
 
-    def submit(self, process: Process, request: Request) -> None:
+    def submit(self, process: Process, request: Request, generation: str) -> None:
         fleet, windows, now_us = self.fleet, self.windows, self.fleet.now_us
         timeout_us, shards = now_us + TIMEOUT_US, (process.shard,)
         cut = process.cut_off or process.redis_cut_until_us > now_us
-        if isinstance(request, ReadOverdue) and not (self.gone or cut):
-            self._read_overdue(process, request)
+        if isinstance(request, ReadOverdue | CallRoll) and not (self.gone or cut):
+            self._ask_quietly(process, request, generation)
             return
         if self.gone or cut or windows.strikes("request lost", shards):
             fleet.note("lost", process, request)
             if not process.cut_off:
                 fleet.fault_until(timeout_us)  # only then does its sender know
-            fleet.at(timeout_us, lambda: process.reply(request, None))
+            fleet.at(timeout_us, lambda: process.reply(request, None, generation))
             return
-        generation = process.runtime.context.generation
         reply_lost = windows.strikes("reply lost", shards)
         if reply_lost:
             fleet.fault_until(timeout_us)
@@ -79,9 +82,9 @@ class RedisServer:
 
         def answer(reply: Reply | None) -> None:
             if reply is not None and self.gone:  # the connection broke under it
-                fleet.at(timeout_us, lambda: process.reply(request, None))
+                fleet.at(timeout_us, lambda: process.reply(request, None, generation))
             else:
-                process.reply(request, reply)
+                process.reply(request, reply, generation)
 
         def execute_again() -> None:
             if not self.gone:
@@ -89,7 +92,7 @@ class RedisServer:
 
         if delay_us >= TIMEOUT_US:
             fleet.fault_until(now_us + delay_us)
-            fleet.at(timeout_us, lambda: process.reply(request, None))
+            fleet.at(timeout_us, lambda: process.reply(request, None, generation))
             fleet.at(now_us + delay_us, execute_again)
         else:
             fleet.at(now_us + delay_us, execute)
@@ -98,13 +101,12 @@ class RedisServer:
             fleet.fault_until(again_us)
             fleet.at(again_us, execute_again)
 
-    def _read_overdue(self, process: Process, request: ReadOverdue) -> None:
+    def _ask_quietly(self, process: Process, request: ReadOverdue | CallRoll, generation: str) -> None:
         """Asked again and again, and all but never answered with anything: it draws nothing, so it moves no seed."""
-        generation = process.runtime.context.generation
 
         def execute() -> None:
             reply = None if self.gone else self._execute(process, request, generation)
-            self.fleet.at(self.fleet.now_us + 1_000, lambda: process.reply(request, reply))
+            self.fleet.at(self.fleet.now_us + 1_000, lambda: process.reply(request, reply, generation))
 
         self.fleet.at(self.fleet.now_us + 2_000, execute)
 
@@ -134,20 +136,23 @@ class RedisServer:
             self.store.restore(snapshot)
         else:
             self.store.restart()
-        if ROLL_CALL:  # it lasts for a lease, and ends nobody's
-            fleet.fault_until(self.gone_until_us + fleet.config.lease_us)
+        fleet.fault_until(self.gone_until_us + self.call_ms * 1_000)  # a roll-call lasts so long, and ends nobody
 
     def keep_snapshots(self) -> None:
         """For ``back_us``: from now on, of the last seconds."""
         self._snapshots.append((self.fleet.now_us, self.store.snapshot()))
         self.fleet.at(self.fleet.now_us + SNAPSHOT_US, self.keep_snapshots)
 
+    def is_open(self) -> bool:
+        """As a shard process asks before it begins; calls the roll where need be."""
+        reply = self.ask(CallRoll(call_ms=self.call_ms))
+        return isinstance(reply, Rolled) and reply.phase is RollPhase.OPEN
+
     def reopen(self) -> bool:
         """By the platform, once it knows that no process of the older generation lives. Returns whether it is open."""
         if self.gone:
             return False
         if self.store.state.generation != self.store.run_id:
-            self.ask(_FOUNDING_JOIN)
             self.ask(Reopen())
         return self.store.state.generation == self.store.run_id
 

@@ -118,17 +118,40 @@ def test_a_final_that_is_not_finite_ends_no_process(value: float) -> None:
 
 
 async def test_a_script_that_fails_ends_the_process() -> None:
-    async def execute(_: Any) -> Any:
+    async def execute(*_: Any) -> Any:
         raise StoreError("script")
 
     failures: list[Exception] = []
-    lane = RequestLane(execute, lambda request, reply: None, failures.append)
-    lane.submit([Observe()])
+    lane = RequestLane(execute, lambda *_: None, failures.append)
+    lane.submit([Observe()], "run")
     await asyncio.sleep(0.01)
     assert [str(error) for error in failures] == ["script"]
-    lane.submit([Observe()])
+    lane.submit([Observe()], "run")
     await asyncio.sleep(0.01)
     assert len(failures) == 2, "and it is as free as before"
+    await lane.close()
+
+
+async def test_what_waits_for_a_former_redis_is_never_sent() -> None:
+    sent: list[tuple[int, str]] = []
+    answered: list[tuple[Any, str]] = []
+    free = asyncio.Event()
+
+    async def execute(requests: Any, generation: str) -> Any:
+        sent.append((len(requests), generation))
+        await free.wait()
+        return ["answer"] * len(requests)
+
+    lane = RequestLane(
+        execute, lambda _, reply, generation: answered.append((reply, generation)), pytest.fail, pipelines=1
+    )
+    for generation in ("old", "old", "new"):
+        lane.submit([Observe()], generation)
+        await asyncio.sleep(0)
+    free.set()
+    await asyncio.sleep(0.01)
+    assert sent == [(1, "old"), (1, "new")]
+    assert answered == [("answer", "old"), (None, "old"), ("answer", "new")]
     await lane.close()
 
 

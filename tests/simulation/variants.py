@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from shardfleet_shard.core import comeback, recovery, transfer
+from shardfleet_shard.core import comeback, recovery, roll_statements, transfer
 from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.context import Context
 from shardfleet_shard.core.incoming import IncomingTransfers
@@ -34,6 +34,8 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
 )
+from shardfleet_shard.core.roll_call import RollCall
+from shardfleet_shard.core.shadows import Shadows
 from shardfleet_shard.core.takeover import Takeovers
 from shardfleet_shard.core.takeover_requests import TakeOver
 from shardfleet_shard.core.transfer import (
@@ -43,7 +45,7 @@ from shardfleet_shard.core.transfer import (
     OutgoingState,
     TransferId,
 )
-from shardfleet_shard.store import memory
+from shardfleet_shard.store import memory, memory_roll
 from shardfleet_shard.store.memory_state import State
 
 from .process import Process
@@ -127,10 +129,10 @@ def unanswered_accept(patch: Patch, then: Callable[[Process, Accept], Reply | No
     """``then`` says what a target makes of an ACCEPT that timed out."""
     reply = Process.reply
 
-    def judged(self: Process, request: Request, answer: Reply | None) -> None:
+    def judged(self: Process, request: Request, answer: Reply | None, generation: str) -> None:
         if isinstance(request, Accept) and answer is None:
             answer = then(self, request)
-        reply(self, request, answer)
+        reply(self, request, answer, generation)
 
     patch.setattr(Process, "reply", judged)
 
@@ -326,6 +328,44 @@ def recovered_tick_below_switch(patch: Patch) -> None:
     patch.setattr(IncomingTransfers, "take_from_journal", early)
 
 
+# --- the roll-call ---------------------------------------------------------------------------------------------
+
+
+def no_roll_call(patch: Patch) -> None:
+    """Redis is open at once, and everybody goes on with what it has."""
+    execute = memory.MemoryStore.execute
+
+    def notice(self: RollCall, generation: str, now_us: int, boottime_us: int) -> None:
+        self.context.generation = generation
+
+    def open_at_once(self: memory.MemoryStore, request: Request, *, generation: str) -> Reply:
+        self.state.generation, self.state.roll = self.run_id, None
+        return execute(self, request, generation=generation)
+
+    patch.setattr(RollCall, "notice", notice)
+    patch.setattr(memory.MemoryStore, "execute", open_at_once)
+
+
+def roll_call_shorter_than_a_lease(patch: Patch) -> None:
+    """Who has not said anything within 50 ms is not heard."""
+    begin = memory_roll._begin
+    patch.setattr(memory_roll, "_begin", lambda state, running, call_ms: begin(state, running, 50))
+
+
+def nothing_said_of_transfers(patch: Patch) -> None:
+    """Neither side asserts what was accepted."""
+    patch.setattr(roll_statements, "_given_away", lambda context, mailbox: ())
+    patch.setattr(roll_statements, "_taken_over", lambda context, mailbox: ())
+
+
+def nothing_said_of_rows(patch: Patch) -> None:
+    patch.setattr(roll_statements, "_held", lambda context: ())
+
+
+def no_shadows(patch: Patch) -> None:
+    patch.setattr(Shadows, "release", lambda self, outgoing, rows, *, tick, now_us: None)
+
+
 # --- the watchdog ----------------------------------------------------------------------------------------------
 
 
@@ -418,12 +458,17 @@ VARIANTS: dict[str, Variant] = {
     "lease-ignored": Variant(lease_ignored, "a shard whose lease has run out goes on", 5),
     "lease-from-answer": Variant(lease_counted_from_the_answer, "a lease counts from the answer to its renewal", None),
     "recover-without-released": Variant(recover_without_released, "RECOVER leaves the shard among the holders", None),
-    "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", 291),
+    "recovered-below-switch": Variant(recovered_tick_below_switch, "a recovered shard simulates ticks below K", 40),
     "takeover-dead-holder": Variant(takeover_keeps_the_dead_as_holder, "who was taken over stays a holder", 1186),
     "takeover-leaves-journal": Variant(takeover_leaves_the_journal, "only the manifest is taken over", 16),
     "takeover-trimmed": Variant(
-        takeover_trimmed_before_it_is_taken_up, "the manifest trims a takeover that is not taken up", 73
+        takeover_trimmed_before_it_is_taken_up, "the manifest trims a takeover that is not taken up", 139
     ),
     "taken-below-switch": Variant(taken_rows_below_switch, "a taker simulates ticks below K", 16),
+    "no-roll-call": Variant(no_roll_call, "Redis forgets, and everybody goes on", 3),
+    "short-roll-call": Variant(roll_call_shorter_than_a_lease, "a roll-call shorter than a lease", 202),
+    "said-no-transfers": Variant(nothing_said_of_transfers, "REJOIN says nothing of accepted transfers", 39),
+    "said-no-rows": Variant(nothing_said_of_rows, "REJOIN does not name the shard's rows", 48),
+    "no-shadows": Variant(no_shadows, "a source forgets released rows at once", 2358),
     "watchdog-cancels-accepted": Variant(watchdog_cancels_accepted, "the watchdog cancels accepted transfers", None),
 }

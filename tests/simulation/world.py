@@ -61,7 +61,7 @@ def spawn(fleet: Fleet, shard: str, draws: random.Random) -> None:
     cell = fleet.layout.cells[int(fleet.layout.cell_index(position)[0])].path
     tick = context.current_tick + 4
     group = SpawnGroup(cell=cell, count=1, ids=rows.id.tobytes(), rows=rows.pack(), tick=tick)
-    fleet.redis.submit(process, Spawn(shard=shard, epoch=context.epoch, groups=(group,)))
+    fleet.redis.submit(process, Spawn(shard=shard, epoch=context.epoch, groups=(group,)), context.generation)
 
 
 def despawn(fleet: Fleet, shard: str) -> None:

@@ -67,7 +67,7 @@ class Reconciler:
         self._clock = clock
         self._settings = settings
         self._redis = redis
-        self._restart = RedisRestart(situation, clock, say, redis)
+        self._restart = RedisRestart(situation, say, redis)
         self._watchdog = watchdog
         self._copies = copies
         self._counts = counts
@@ -119,15 +119,19 @@ class Reconciler:
         await self._apply(platform.objects)
         await self.resync()
         await platform.certificates.renew(platform.objects, here.pods.pods)
-        world = await self._redis.open(url, spec.config)
+        running = any(facts.began and not facts.ended for facts in here.pods.pods.values())
+        world = await self._redis.open(url, spec.config, founds=not running)
         here.observed = observed = await world.observe()
         platform.learn(observed.members)
         here.layout = layout_of(observed)
         if observed.generation != self._redis.stored:
             await self._watchdog.stop()
             await self._copies.stop()
-            await self._restart.step(platform)
-            return UNSETTLED_S
+            if not await self._restart.step(platform):
+                return UNSETTLED_S
+            here.observed = observed = await world.observe()
+            platform.learn(observed.members)
+            here.layout = layout_of(observed)
         now_us = self._clock.now_unix_us()
         await here.figures.gather(world, now_us, [pod.name for pod in here.pods.pods.values()])
         await self._drive(world, platform, spec, observed)

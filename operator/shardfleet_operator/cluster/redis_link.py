@@ -71,9 +71,11 @@ class RedisLink:
             raise NoRedis(f"{where}: what is under the key {spec.redis_key!r} is no text") from error
         return RedisSecret(name=spec.redis_secret, key=spec.redis_key), url
 
-    async def open(self, url: str, config: FleetConfig) -> World:
+    async def open(self, url: str, config: FleetConfig, *, founds: bool = False) -> World:
         """The world behind ``url``; the connection is kept for the next call.
 
+        Args:
+            founds: no shard of the fleet runs: where there is no world, one begins.
         Raises:
             StoreUnavailable: no answer.
             StoreRefused: a Redis that cannot serve.
@@ -85,8 +87,9 @@ class RedisLink:
             self._store, self._url = RedisStore(url, config.identity, connections=4), url
         if self.world is None:
             await self._store.connect()
-            self.stored = (await self._store.join()).stored
+            await self._store.join(founds=founds)
             self.world = World(self._store, config, self.clock, owned=False)
+            self.stored = ""
         self.world.config = config
         return self.world
 
@@ -97,12 +100,20 @@ class RedisLink:
             StoreUnavailable: no answer.
         """
         assert self._store is not None
-        await self._store.load_scripts()
         (reply,) = await self._store.execute([Reopen()])
-        if not isinstance(reply, Done):
-            return str(getattr(reply, "detail", "") or "somebody")
-        self.stored = (await self._store.join()).stored
-        return ""
+        return "" if isinstance(reply, Done) else str(getattr(reply, "detail", "") or "somebody")
+
+    async def is_open(self) -> bool:
+        """Whether no roll-call goes on; if so, the world is known to belong to Redis' present life.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        assert self._store is not None and self.world is not None
+        is_open = await self.world.is_open()
+        if is_open:
+            self.stored = self._store.generation
+        return is_open
 
     async def close(self) -> None:
         """The next ``open`` connects anew."""

@@ -113,6 +113,8 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._claimed = asyncio.Event()
         self._redis_gone = asyncio.Event()
+        self._roll_called = False
+        """Redis restarted, and its roll-call goes on."""
         self._silent = False
         self._failing: frozenset[str] = frozenset()
         self._written: list[LocalProcess] = []
@@ -285,8 +287,8 @@ class Supervisor:
             self.screen.say("the embedded Valkey ended by itself; it is started again")
             self.redis = await self.redis.start_again(say=self.screen.say)
         observed = await self.world.observe()
-        if observed.generation != self.world.store.generation:
-            await self._reopen()
+        if self._roll_called or observed.generation != self.world.store.generation:
+            await self._call_roll()
             return
         for member in observed.members:
             self.platform.learn_epoch(member.shard, member.epoch)
@@ -326,16 +328,16 @@ class Supervisor:
             await self._claimed.wait()
             await first_of(self.watchdog.run(), self._redis_gone.wait())
 
-    async def _reopen(self) -> None:
-        """Redis restarted. No shard acts on the new generation before all of them have ended."""
-        self._claimed.clear()
-        self._redis_gone.set()
-        self.screen.say("Redis restarted: all shards end, and recover from what it kept")
-        await self.platform.end_all(term_s=2.0)
-        for one in self.platform.processes:
-            await self.world.confirm_ended(one.shard, one.process.epoch)
-        await self.world.store.load_scripts()
-        await self.world.reopen(self.screen.say)
+    async def _call_roll(self) -> None:
+        """Redis restarted. Its shards tell it what they know; until they have, nothing here can be told from it."""
+        if not self._roll_called:
+            self._roll_called = True
+            self._claimed.clear()
+            self._redis_gone.set()
+            self.screen.say("Redis restarted: its shards tell it what it may have forgotten")
+        if await self.world.is_open():
+            self._roll_called = False
+            self.screen.say("Redis knows all again")
 
     async def _gather(self) -> None:
         while True:

@@ -11,7 +11,8 @@ from typing import Any
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.layout import Layout
-from shardfleet_shard.core.requests import Done, Ended, Joined, Observe, Observed, Refused, Reopen
+from shardfleet_shard.core.requests import Done, Ended, Observe, Observed, Refused, Reopen
+from shardfleet_shard.core.roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
 from shardfleet_shard.core.stream import LEAD_TICKS
 from shardfleet_shard.core.ticks import TickGrid, WorldTime
 from shardfleet_shard.errors import DataFolderError, SchemaChanged, StoreUnavailable, UsageError
@@ -112,6 +113,16 @@ class World:
             await self.store.join(reader.schema, takes=reader.takes, simulation=name)
         except SchemaChanged as error:
             raise SchemaChanged(f"{error}, or start anew with --fresh") from error
+
+    async def is_open(self) -> bool:
+        """Whether no roll-call goes on. Begins one where Redis restarted; living shards do the rest.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        await self.store.join(founds=False)
+        reply = await self._answer(CallRoll(call_ms=max(self.config.lease_us // 1_000, MIN_CALL_MS)))
+        return isinstance(reply, Rolled) and reply.phase is RollPhase.OPEN
 
     async def reopen(self, say: Say) -> None:
         """After a restart of Redis, with no shard alive: the stored generation becomes the running one.
@@ -214,11 +225,11 @@ class World:
         records, living = await self.reader.records_and_living()
         return await asyncio.to_thread(census, records, living, now_us)
 
-    async def _answer(self, request: Ended | Observe | Reopen) -> Done | Refused | Observed | Joined:
+    async def _answer(self, request: Ended | Observe | Reopen | CallRoll) -> Done | Refused | Observed | Rolled:
         (reply,) = await self.store.execute([request])
         if reply is None:
             raise StoreUnavailable(f"no answer from Redis at {self.store.address}: {self.store.last_error}")
-        assert isinstance(reply, Done | Refused | Observed)
+        assert isinstance(reply, Done | Refused | Observed | Rolled)
         return reply
 
 

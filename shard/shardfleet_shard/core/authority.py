@@ -96,9 +96,11 @@ class EntityAuthorityTracker:
         self._count_frozen()
         return self.rows.take(mask)
 
-    def release(self, sequences: Iterable[int]) -> Columns:
-        """Drops all rows that leave by one of ``sequences``, in one pass. Returns them."""
-        return self.remove(np.isin(self.transfers, np.fromiter(sequences, np.int64)))
+    def release(self, sequences: Iterable[int]) -> tuple[Columns, NDArray[np.int64]]:
+        """Drops all rows that leave by one of ``sequences``, in one pass. Returns them, and by which each left."""
+        mask = np.isin(self.transfers, np.fromiter(sequences, np.int64))
+        left_by = self.transfers[mask]
+        return self.remove(mask), left_by
 
     # --- look-ups -----------------------------------------------------------------------------------------------
 

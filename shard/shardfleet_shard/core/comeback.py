@@ -16,6 +16,7 @@ from .mailbox import TransferMailbox
 from .membership import Membership
 from .outgoing import RETRY_US
 from .recovery import RecoveredRows, rebuild
+from .roll_requests import MIN_CALL_MS, CallRoll, Rolled
 from .stream import EntityStream
 from .takeover import Takeovers
 from .transfer import TransferId
@@ -52,13 +53,25 @@ class Comeback:
         self.stream = stream
         self.takeovers = takeovers
         self._fleet: FleetRecords | None = None
+        self._read: FleetRecords | None = None
+        """Until it is known to be of one life of Redis."""
         self._reading_fleet = False
         self._next_read_us = 0
         self._behind: _Behind | None = None
 
     def handle_fleet(self, reply: FleetRecords | None, now_us: int) -> None:
+        self._next_read_us = now_us + RETRY_US
+        self._read = reply
+        if reply is None:
+            self._reading_fleet = False
+        else:
+            self.context.request(CallRoll(call_ms=MIN_CALL_MS))
+
+    def handle_checked(self, reply: Rolled | None, now_us: int) -> None:
+        """Redis is still the one that RECOVER was answered by, so all that was read is of one life of it."""
         self._reading_fleet = False
-        self._fleet, self._next_read_us = reply, now_us + RETRY_US
+        self._next_read_us = now_us + RETRY_US
+        self._fleet, self._read = (self._read if reply is not None else None), None
 
     def advance(self, now_us: int, boottime_us: int) -> bool:
         """Once a tick, until True: the rows are taken up. Raises ``SimulationError`` where ``step`` does."""
@@ -126,6 +139,7 @@ class Comeback:
         # When each of them came went with the former process: no later than this.
         context.tracker.add(behind.rows, since_tick=manifest_tick + 1)
         context.tracker.recovered_tick = manifest_tick + 1
+        context.rows_tick = context.current_tick - 1
         coming: set[TransferId | None] = set(recovered.accepted_incoming)
         for stored, rows in behind.rebuilt.arriving:
             entry = context.entry_after_rests(stored)

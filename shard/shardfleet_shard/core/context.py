@@ -19,6 +19,7 @@ from .journal import JournalFollower
 from .journal_requests import GAINS, JournalEntry
 from .requests import Request
 from .row_reader import RowReader
+from .shadows import Shadows
 from .simulation import Simulation
 from .stats import ShardStats
 from .ticks import TickGrid, WorldTime
@@ -78,7 +79,10 @@ class Context:
     """As ``Observed.rests``."""
     current_tick: int = 0
     """The last tick that began."""
+    rows_tick: int = -1
+    """The rows are as of the end of this tick, frozen ones of an earlier one."""
     journal: JournalFollower = field(default_factory=JournalFollower)
+    shadows: Shadows = field(default_factory=Shadows)
     stats: ShardStats = field(default_factory=ShardStats)
     effects: Effects = field(default_factory=Effects)
     sample: Sample | None = None

@@ -67,4 +67,5 @@ class Despawns:
         self.open.remove(leaving)
         tracker = self.context.tracker
         gone = tracker.remove(tracker.mask_of(leaving.ids))
+        self.context.shadows.despawn(gone.id, gone.version, now_us=self.context.clock.now_unix_us())
         self.context.event("despawn", self.context.current_tick + 1, gone.id, gone.version)

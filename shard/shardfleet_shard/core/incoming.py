@@ -198,6 +198,12 @@ class IncomingTransfers:
         )
         self._send_adopted(self.open[transfer])
 
+    def conclude(self, incoming: Incoming, *, accepted: bool) -> None:
+        """A roll-call has ended every doubt."""
+        if incoming.state in (IncomingState.ASKED, IncomingState.REJECTING):
+            event = IncomingInput.LEARN_ACCEPTED if accepted else IncomingInput.LEARN_REFUSED
+            self._take(incoming, event, reason="Redis restarted")
+
     def poll(self, now_us: int) -> None:
         for incoming in [i for i in self.open.values() if i.next_try_us <= now_us]:
             asked = incoming.state is IncomingState.ASKED

@@ -6,7 +6,7 @@ applied. Applying and reading happen in either order: an ``in`` is usually adopt
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -31,6 +31,8 @@ class JournalFollower:
     pending: deque[JournalEntry] = field(default_factory=deque)
     applied: set[Key] = field(default_factory=set)
     """Applied, and not yet below ``position`` (read later, or behind an entry that is not applied)."""
+    _pending_keys: Counter[Key] = field(default_factory=Counter)
+    """Two roll-calls may say the same of one transfer."""
 
     def read(self, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
         """Takes entries in journal order, ignoring those read before; returns the ones not applied yet."""
@@ -40,6 +42,7 @@ class JournalFollower:
                 continue
             self.read_through = entry.id
             self.pending.append(entry)
+            self._pending_keys[key_of(entry)] += 1
             if key_of(entry) not in self.applied:
                 news.append(entry)
         self._advance()
@@ -61,7 +64,10 @@ class JournalFollower:
 
     def _advance(self) -> None:
         while self.pending and (key := key_of(self.pending[0])) in self.applied:
-            self.applied.discard(key)
+            self._pending_keys[key] -= 1
+            if not self._pending_keys[key]:
+                del self._pending_keys[key]
+                self.applied.discard(key)
             self.position = self.pending.popleft().id
 
 

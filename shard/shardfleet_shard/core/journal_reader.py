@@ -96,6 +96,17 @@ class JournalReader:
             else:
                 self._removals.append(entry)
 
+    # --- after a roll-call --------------------------------------------------------------------------------------
+
+    def begin_anew(self) -> None:
+        """What was read so far is of a journal that is another now."""
+        self._to_fetch.clear()
+        self._removals.clear()
+
+    def remove(self, entry: JournalEntry) -> None:
+        """At the next tick the rows of ``entry`` go, if they are here."""
+        self._removals.append(entry)
+
     # --- bound to ticks -----------------------------------------------------------------------------------------
 
     def remove_due(self, tick: int) -> None:
@@ -116,6 +127,8 @@ class JournalReader:
             if mask.any():
                 gone = tracker.remove(mask)
                 kind = "despawn" if entry.kind is EntryKind.DESPAWN else "release"
+                if kind == "despawn":
+                    self.context.shadows.despawn(gone.id, gone.version, now_us=self.context.clock.now_unix_us())
                 self.context.event(kind, tick, gone.id, gone.version)
             self.context.journal.apply(entry.id if entry.transfer is None else (entry.kind, entry.transfer))
         self._removals = waiting

@@ -13,7 +13,10 @@ from .journal_requests import JournalEntry
 from .outgoing import OutgoingTransfers
 from .planner import PlannedTransfer
 from .requests import Accept, Adopted, Begin, Cancel, Done, Reject, Released
-from .transfer import TransferId
+from .transfer import IncomingState, OutgoingState, TransferId
+
+ACCEPTED_OUTGOING = (OutgoingState.ACCEPTED, OutgoingState.RELEASED)
+ACCEPTED_INCOMING = (IncomingState.ACCEPTED, IncomingState.ADOPTED)
 
 
 class TransferMailbox:
@@ -60,6 +63,17 @@ class TransferMailbox:
 
     def adopted_before(self, transfer: TransferId) -> None:
         self.incoming.adopted_before(transfer)
+
+    def will_release(self, entry: JournalEntry) -> bool:
+        """An ``out`` of a transfer whose switch is still to come."""
+        return entry.transfer is not None and self.outgoing.will_release(entry.transfer)
+
+    @property
+    def accepted_ids(self) -> tuple[TransferId, ...]:
+        """Of all that are open and accepted, on either side."""
+        outgoing = (o.id for o in self.outgoing.open.values() if o.state in ACCEPTED_OUTGOING)
+        incoming = (i.id for i in self.incoming.open.values() if i.state in ACCEPTED_INCOMING)
+        return (*outgoing, *incoming)
 
     def poll(self, now_us: int) -> None:
         self.outgoing.poll(now_us)

@@ -138,6 +138,12 @@ class Membership:
         self.observed_us = now_us
         self.next_observe_us = now_us + (OBSERVE_SETTLED_US if self._settled(reply) else OBSERVE_UNSETTLED_US)
 
+    def claim_anew(self, now_us: int) -> None:
+        """Redis may have forgotten claims, or remember older ones."""
+        self._claim_unknown = True
+        self._next_claim_us = 0
+        self.next_observe_us = now_us
+
     def look_soon(self, now_us: int) -> None:
         """Something does not fit what is known: a link went, a claim was missing."""
         self.next_observe_us = min(self.next_observe_us, max(now_us, self.observed_us + OBSERVE_UNSETTLED_US))

@@ -50,6 +50,11 @@ class OutgoingTransfers:
     def room(self) -> int:
         return MAX_OPEN - len(self.open)
 
+    @property
+    def last_sequence(self) -> int:
+        """Of this epoch; 0 before the first transfer."""
+        return self._sequence
+
     # --- step 4: begin and offer --------------------------------------------------------------------------------
 
     def begin(self, planned: PlannedTransfer, *, transfer_time_us: int, switch_tick: int, tick: int) -> None:
@@ -148,6 +153,19 @@ class OutgoingTransfers:
             self._take(outgoing, OutgoingInput.LEARN_ACCEPTED)
         return outgoing is not None
 
+    def will_release(self, transfer: TransferId) -> bool:
+        """It is accepted, and its switch is still to come."""
+        outgoing = self._mine(transfer)
+        return outgoing is not None and outgoing.state is OutgoingState.ACCEPTED
+
+    def conclude(self, outgoing: Outgoing, *, accepted: bool) -> None:
+        """A roll-call has ended every doubt."""
+        self._began_us.pop(outgoing.id.sequence, None)  # how long that took says nothing about the delay
+        if outgoing.state in (OutgoingState.OFFERED, OutgoingState.CANCELING, OutgoingState.FROZEN):
+            self._take(outgoing, OutgoingInput.LEARN_ACCEPTED if accepted else OutgoingInput.LEARN_KEPT)
+        elif outgoing.state is OutgoingState.WITHDRAWN:
+            self._take(outgoing, OutgoingInput.LEARN_KEPT)
+
     def release_now(self, sequence: int) -> None:
         """A row that is leaving by ``sequence`` has come back under a higher version: it was accepted."""
         outgoing = self.open[sequence]
@@ -226,6 +244,7 @@ class OutgoingTransfers:
             self._resume(outgoing, was_frozen=before is OutgoingState.FROZEN)
         if action in _FREEZING:
             rows = self.context.tracker.freeze(sequence)
+            outgoing.rows_tick = self.context.rows_tick
             self.context.stats.transfers_frozen += 1
             self.context.event("freeze", outgoing.switch_tick, rows.id, rows.version, transfer=str(outgoing.id))
         if action in _CANCELING:
@@ -330,9 +349,14 @@ class OutgoingTransfers:
                 rows = context.tracker.rows_of(outgoing.id.sequence)
                 where = {"transfer": str(outgoing.id), "target": outgoing.target}
                 context.event("release", outgoing.switch_tick, rows.id, rows.version, **where)
-        gone = context.tracker.release([outgoing.id.sequence for outgoing in leaving])
+        gone, sequences = context.tracker.release([outgoing.id.sequence for outgoing in leaving])
         context.stats.handed_over_out += len(gone)
+        now_us = context.clock.now_unix_us()
+        context.shadows.forget(now_us)
         for outgoing in leaving:
+            tick = outgoing.rows_tick if outgoing.rows_tick >= 0 else context.rows_tick
+            rows = gone.take(sequences == outgoing.id.sequence)
+            context.shadows.release(outgoing, rows, tick=tick, now_us=now_us)
             context.journal.apply((EntryKind.OUT, outgoing.id))
             self._request(outgoing, Released)
 

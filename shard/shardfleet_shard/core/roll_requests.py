@@ -31,9 +31,9 @@ class CallRoll:
     """By anyone, of no shard: begins the roll-call where the stored generation is not the running one, moves it on, and
     says how far it is. Refused(GENERATION) where the caller's generation is not the running one.
 
-    Calling ends ``call_ms`` after it began. Closed ends when every shard that rejoined is ready. It does not wait
-    longer than another ``call_ms`` for one without a lease, nor longer than ``READY_LIMIT_MS`` for any: whoever is not
-    waited for gets its epoch raised, so that it can only recover.
+    Calling ends ``call_ms`` after it began. Closed ends when every shard that rejoined is ready. It waits for another
+    ``call_ms`` for one that rejoined without a lease, for others while they keep theirs, and no longer than
+    ``READY_LIMIT_MS``: whoever is not waited for gets its epoch raised, so that it can only recover.
 
     Answer: ``Rolled``.
     """

@@ -55,6 +55,8 @@ class ShardStats:
     """Whose switch came in doubt."""
     redis_requests: int = 0
     redis_unanswered: int = 0
+    roll_calls: int = 0
+    """Redis restarted so often since this process began."""
     publishes: int = 0
     publish_bytes: int = 0
     publish_interval_us: int = 0

@@ -192,7 +192,10 @@ class EntityStream:
                 return
             # Only now: what fails or is fenced before this line still waits, and is tried again.
             self.waiting = [other for other in self.waiting if other is not pair]
-            context.event("spawn", entry.tick, moved.id, moved.version)
+            if entry.kind is EntryKind.HELD:
+                context.event("adopt", tick, moved.id, moved.version, origin="manifest", state_tick=entry.offer_tick)
+            else:
+                context.event("spawn", entry.tick, moved.id, moved.version)
             context.tracker.add(moved, since_tick=entry.tick)
             context.journal.apply(entry.id)
 
@@ -205,7 +208,8 @@ class EntityStream:
             rows, state_tick = context.forward(rows, first, tick - 1), tick - 1
         context.event("adopt", tick, rows.id, rows.version, origin="manifest", state_tick=state_tick)
         context.tracker.add(rows, since_tick=tick)
-        context.journal.apply(entry.id)
+        if entry.id:  # else it comes from the manifest itself
+            context.journal.apply(entry.id)
 
 
 def group_by_cell(rows: Columns, layout: Layout, *, tick: int) -> tuple[SpawnGroup, ...]:

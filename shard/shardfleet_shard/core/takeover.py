@@ -47,6 +47,11 @@ class Takeovers:
         """A ``takeover`` of the own journal."""
         self._waiting.append(_Takeover(entry))
 
+    def begin_anew(self) -> None:
+        """The journal is another now; it says again what waits."""
+        self._waiting.clear()
+        self._reading = False
+
     def poll(self, now_us: int) -> None:
         """Reads the oldest one's rows, once. Together they are no larger than what this shard is about to have."""
         if self._waiting and self._waiting[0].pieces is None and not self._reading and now_us >= self._next_read_us:

@@ -212,6 +212,8 @@ class Outgoing:
     final_sent: bool = False
     spans: OpenSpans | None = None
     """Of a transfer that is traced."""
+    rows_tick: int = -1
+    """Once frozen: its rows are as of the end of this tick."""
 
     def step(self, event: OutgoingInput) -> OutgoingAction:
         """Takes ``event``; raises ``InvariantError`` where the table has no such pair."""

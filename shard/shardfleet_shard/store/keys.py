@@ -24,7 +24,7 @@
 | schemas | hash | schema hash -> its columns as JSON, of every schema that something in the fleet may still have |
 | schema_of | hash | shard -> the schema hash of its newest process |
 | gone | zset | despawned ids (8 bytes, little-endian) by Unix ms, for 60 s and while a journal may hold the despawn |
-| roll | hash | shard -> "epoch said" or "epoch ready", while the roll is called |
+| roll | hash | shard -> "epoch state" (said, lapsed, ready), while the roll is called |
 | told | set | "kind id" of the transfers' entries that were said in it |
 | counters | hash | started_transfers, started_entities, the same of completed, canceled ...; spawned, despawned |
 

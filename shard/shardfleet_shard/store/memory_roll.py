@@ -24,13 +24,12 @@ def _advance(state: State) -> tuple[RollPhase, int]:
     if past_ms < 0:
         return RollPhase.CALLING, -past_ms
     roll.phase = RollPhase.CLOSED
-    late = [(shard, epoch) for shard, (epoch, is_ready) in roll.shards.items() if not is_ready]
-    if late and past_ms < roll.call_ms:
-        return RollPhase.CLOSED, 0
-    if past_ms < READY_LIMIT_MS and any(state.is_living(one) for one in late):
-        return RollPhase.CLOSED, 0
-    for shard, epoch in late:
-        if state.is_current((shard, epoch)):
+    for shard, (epoch, how) in roll.shards.items():
+        is_coming = past_ms < READY_LIMIT_MS and state.is_living((shard, epoch))
+        if (how == "lapsed" and past_ms < roll.call_ms) or (how == "said" and is_coming):
+            return RollPhase.CLOSED, 0
+    for shard, (epoch, how) in roll.shards.items():
+        if how != "ready" and state.is_current((shard, epoch)):
             state.epochs[shard] = epoch + 1
     state.roll = None
     return RollPhase.OPEN, 0
@@ -52,7 +51,7 @@ def rejoin(state: State, r: Rejoin, *, running: str, joined: str) -> Reply:
     stored = state.epochs.get(r.shard, 0)
     if stored > r.epoch:
         return refused(RefusedReason.EPOCH, stored)
-    if state.roll is not None and state.roll.shards.get(r.shard, (0, False))[0] == r.epoch:
+    if state.roll is not None and state.roll.shards.get(r.shard, (0, ""))[0] == r.epoch:
         return OK
     if phase is not RollPhase.CALLING or state.roll is None:
         return refused(RefusedReason.CLOSED, phase)
@@ -67,7 +66,7 @@ def rejoin(state: State, r: Rejoin, *, running: str, joined: str) -> Reply:
             state.append(statement.owner, statement.entry)
             if statement.entry.kind is EntryKind.DESPAWN:
                 _despawn(state, statement.entry.ids)
-    state.roll.shards[r.shard] = (r.epoch, False)
+    state.roll.shards[r.shard] = (r.epoch, "said" if r.lease_ms else "lapsed")
     return OK
 
 
@@ -137,9 +136,9 @@ def _despawn(state: State, packed: bytes) -> None:
 def ready(state: State, r: Ready) -> Reply:
     roll = state.roll
     said = roll.shards.get(r.shard) if roll is not None else None
-    if roll is None or said == (r.epoch, True):
+    if roll is None or said == (r.epoch, "ready"):
         return OK
-    if roll.phase is not RollPhase.CLOSED or said is None:
+    if roll.phase is not RollPhase.CLOSED or said is None or said[0] != r.epoch:
         return refused(RefusedReason.CLOSED, roll.phase)
     recorded = set()
     for transfer in state.active():
@@ -156,7 +155,7 @@ def ready(state: State, r: Ready) -> Reply:
         if not state.clear_if_target_alone(transfer) and (transfer.source, transfer.epoch) == (r.shard, r.epoch):
             recorded.add(transfer.sequence)
     _decide(state, r, recorded)
-    roll.shards[r.shard] = (r.epoch, True)
+    roll.shards[r.shard] = (r.epoch, "ready")
     return OK
 
 

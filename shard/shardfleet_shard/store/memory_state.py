@@ -86,12 +86,12 @@ class Journal:
 
 @dataclass(slots=True)
 class Roll:
-    """A roll-call that goes on; ``shards``: (epoch, whether it is ready); ``told``: "kind id" of a transfer."""
+    """A roll-call that goes on; ``shards``: (epoch, said, lapsed or ready); ``told``: "kind id" of a transfer."""
 
     end_ms: int
     call_ms: int
     phase: RollPhase = RollPhase.CALLING
-    shards: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    shards: dict[str, tuple[int, str]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
 
 

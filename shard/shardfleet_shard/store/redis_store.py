@@ -178,19 +178,23 @@ class RedisStore:
 
     # --- calls -------------------------------------------------------------------------------------------------
 
-    async def execute(self, requests: Sequence[Request], *, timeout_s: float | None = None) -> list[Reply | None]:
+    async def execute(
+        self, requests: Sequence[Request], *, timeout_s: float | None = None, generation: str = ""
+    ) -> list[Reply | None]:
         """Sends all ``requests`` as one pipeline (not a transaction) and returns their replies in order.
 
         None stands for each whose answer never came: it may have been executed, or may yet be. Safe to call from
         several tasks at once; nothing orders two calls.
 
+        Args:
+            generation: the one under which they are sent; '' for the one that ``join`` learnt.
         Raises:
             StoreError: a script failed in Redis, which is a bug or a foreign key under our prefix.
         """
         plans: list[_Plan] = []
         commands: list[Command] = []
         for request in requests:
-            own = self._commands_of(request)
+            own = self._commands_of(request, generation or self.generation)
             plans.append(_Plan(request, own, len(commands)))
             commands += own
         answers = await self._exchange(commands, timeout_s or self._time_for(requests, commands))
@@ -199,12 +203,12 @@ class RedisStore:
             await self._repeat(missing, answers, timeout_s)
         return [await self._reply(plan, answers) for plan in plans]
 
-    def _commands_of(self, request: Request) -> list[Command]:
+    def _commands_of(self, request: Request, generation: str) -> list[Command]:
         if isinstance(request, ReadFleet):
             return [("HKEYS", f"{self.prefix}epoch")]
         if isinstance(request, ReadTaken):
             return [self._read_command(request.alias)]
-        return commands_of(request, self.prefix, self.generation)
+        return commands_of(request, self.prefix, generation)
 
     def _time_for(self, requests: Sequence[Request], commands: Sequence[Command]) -> float:
         size = sum(len(argument) for command in commands for argument in command if isinstance(argument, bytes))

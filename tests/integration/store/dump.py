@@ -108,7 +108,7 @@ def dump_memory(state: State) -> Dump:
     roll: dict[str, str] = {}
     if state.roll is not None:
         meta["roll"] = f"{state.roll.phase} {state.roll.call_ms}"
-        roll = {shard: f"{e} {'ready' if done else 'said'}" for shard, (e, done) in state.roll.shards.items()}
+        roll = {shard: f"{epoch} {how}" for shard, (epoch, how) in state.roll.shards.items()}
     dump: Dump = {
         "meta": meta,
         "roll": roll,

@@ -59,7 +59,9 @@ def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]])
                 oracle[entity].state, oracle[entity].transfer = AUTHORITATIVE, 0
                 oracle[entity].not_before = number
         elif name == "release":
-            assert sorted(tracker.release([sequence]).id.tolist()) == sorted(mine)
+            gone, left_by = tracker.release([sequence])
+            assert sorted(gone.id.tolist()) == sorted(mine)
+            assert left_by.tolist() == [sequence] * len(mine)
             for entity in mine:
                 del oracle[entity]
         assert tracker.rows.id.tolist() == list(oracle)

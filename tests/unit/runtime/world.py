@@ -18,6 +18,7 @@ from shardfleet_shard.core.journal_requests import Publish, ReadEntries, ReadFle
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
 from shardfleet_shard.core.repair_requests import ReadOverdue
 from shardfleet_shard.core.requests import Claim, Done, Elect, Ended, Join, Observe, Renew, Reply, Request
+from shardfleet_shard.core.roll_requests import CallRoll
 from shardfleet_shard.core.simulation import World as PluginWorld
 from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.core.takeover_requests import ReadTaken, TakeOver
@@ -33,7 +34,7 @@ from .plugin import Straight
 START_US = 1_700_000_000_000_000
 CELL_WIDTH = 10.0
 MAX_ROUNDS = 50
-SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadTaken, ReadEntries, ReadOverdue)
+SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadTaken, ReadEntries, ReadOverdue, CallRoll)
 HELD = (Publish, Tail)
 """Asked on intervals and answered by name only: whether a shard has read its journal decides many a scenario."""
 LIVING = (RuntimeState.STARTING, RuntimeState.RECOVERING, RuntimeState.ACTIVE, RuntimeState.SETTLING)
@@ -60,6 +61,9 @@ class Process:
     plugin: Straight
     name: str
     requests: list[Request] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    generations: dict[int, str] = field(default_factory=dict)
+    """By the id of a request: Redis' generation when it was asked."""
     executed: list[tuple[Request, Reply]] = field(default_factory=list)
     """Redis has answered, and the answer is still on its way."""
     redis_away: bool = False
@@ -78,6 +82,7 @@ class Sent:
     sender: Process
     peer: str
     frame: Frame
+    generation: str = ""
 
 
 class World:
@@ -245,12 +250,14 @@ class World:
                 self._answer_silently(process, request)
                 continue
             process.requests.append(request)
+            process.generations[id(request)] = process.runtime.context.generation
+            process.asked.append(request)
             if not isinstance(request, HELD):
                 self.say(f"{process.name} asks {words.of_request(self, request)}", noise=True)
         for peer, frame in effects.frames:
             if frozenset((process.shard, peer)) in self.cuts or process.name != process.shard:
                 continue
-            self.frames.append(Sent(process, peer, frame))
+            self.frames.append(Sent(process, peer, frame, process.runtime.context.generation))
             if not isinstance(frame, Nudge):
                 self.say(f"{process.name} sends {words.of_frame(self, frame)} to {peer}", noise=True)
         self._tell_changes(process)
@@ -260,8 +267,9 @@ class World:
             self.crash(process)
 
     def _answer_silently(self, process: Process, request: Request) -> None:
-        reply = None if process.redis_away else self.store.execute(request, generation=self.store.run_id)
-        process.runtime.receive_reply(request, reply)
+        generation = process.runtime.context.generation
+        reply = None if process.redis_away else self.store.execute(request, generation=generation)
+        process.runtime.receive_reply(request, reply, generation=generation)
         self.carry(process)
 
     def _note_simulated(self, process: Process, tick: TraceTick) -> None:
@@ -307,14 +315,14 @@ class World:
         return chosen
 
     def execute(self, process: Process, request: Request) -> Reply:
-        return self.store.execute(request, generation=process.runtime.context.generation)
+        return self.store.execute(request, generation=process.generations[id(request)])
 
     def answer(self, process: Process, request: Request, reply: Reply | None) -> None:
         said = words.of_reply(self, reply)
         if not isinstance(request, Tail):
             self.say(f"{process.name} hears of {words.of_request(self, request, short=True)}: {said}", noise=True)
         if not process.dead:
-            process.runtime.receive_reply(request, reply)
+            process.runtime.receive_reply(request, reply, generation=process.generations[id(request)])
             self.carry(process)
 
     def ask(self, process: Process, kind: str) -> int:
@@ -341,7 +349,7 @@ class World:
             return
         if not isinstance(sent.frame, Nudge):
             self.say(f"{receiver.name} gets {words.of_frame(self, sent.frame, short=True)}", noise=True)
-        receiver.runtime.receive_frame(sent.sender.shard, sent.frame)
+        receiver.runtime.receive_frame(sent.sender.shard, sent.frame, generation=sent.generation)
         self.carry(receiver)
 
     def settle_queues(self, *, held: bool = False) -> None:

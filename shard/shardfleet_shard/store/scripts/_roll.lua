@@ -1,5 +1,5 @@
--- The roll-call: meta.roll is "phase end call_ms", the end of calling in Redis' ms; roll is shard -> "epoch said" or
--- "epoch ready"; told are the transfers' entries that were said.
+-- The roll-call: meta.roll is "phase end call_ms", the end of calling in Redis' ms; roll is shard -> "epoch state", said
+-- with a lease or lapsed without one, then ready; told are the transfers' entries that were said.
 local READY_LIMIT_MS = 30000
 
 -- Where another generation is stored. Whatever roll-call there was belongs to that one.
@@ -18,10 +18,11 @@ local function not_ready(past_ms, call_ms)
   local late, entries = {}, call('HGETALL', prefix .. 'roll')
   for i = 1, #entries, 2 do
     local its_epoch, state = string.match(entries[i + 1], '^(%d+) (%a+)$')
-    if state == 'said' then
-      if past_ms < call_ms or (past_ms < READY_LIMIT_MS and is_living(entries[i], its_epoch)) then
-        return true, {}
-      end
+    if state == 'lapsed' and past_ms < call_ms
+      or state == 'said' and past_ms < READY_LIMIT_MS and is_living(entries[i], its_epoch) then
+      return true, {}
+    end
+    if state ~= 'ready' then
       late[#late + 1] = {entries[i], its_epoch}
     end
   end

@@ -7,7 +7,7 @@ local said = call('HGET', prefix .. 'roll', shard)
 if not roll or said == epoch .. ' ready' then
   return 'ok'
 end
-if string.match(roll, '^%a+') ~= 'closed' or said ~= epoch .. ' said' then
+if string.match(roll, '^%a+') ~= 'closed' or string.match(said or '', '^%d+') ~= epoch then
   return refused('closed', string.match(roll, '^%a+'))
 end
 local open = {}

@@ -18,8 +18,7 @@ local stored = call('HGET', prefix .. 'epoch', shard) or '0'
 if tonumber(stored) > tonumber(epoch) then
   return refused('epoch', stored)
 end
-local said = call('HGET', prefix .. 'roll', shard)
-if said == epoch .. ' said' or said == epoch .. ' ready' then
+if string.match(call('HGET', prefix .. 'roll', shard) or '', '^%d+') == epoch then
   return 'ok'
 end
 if phase ~= 'calling' then
@@ -129,5 +128,5 @@ for i = 25, #ARGV, 5 do
     call('UNLINK', staged)
   end
 end
-call('HSET', prefix .. 'roll', shard, epoch .. ' said')
+call('HSET', prefix .. 'roll', shard, epoch .. (ARGV[7] == '0' and ' lapsed' or ' said'))
 return 'ok'

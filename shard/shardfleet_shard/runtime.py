@@ -100,7 +100,7 @@ class ServerAuthorityRuntime:
             ),
         )
         self.mailbox = TransferMailbox(self.context, self.planner.delay)
-        self.takeovers = Takeovers(self.context, self.mailbox)
+        self.takeovers = Takeovers(self.context, self.mailbox, self.stream)
         self.journal_reader = JournalReader(self.context, self.mailbox, self.stream, self.takeovers)
         self.overdue = OverdueTransfers(self.context, self.mailbox, self.journal_reader)
         self.despawns = Despawns(self.context)

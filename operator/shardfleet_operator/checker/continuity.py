@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import ADOPT, FINAL, MANIFEST, NO_ORIGIN, OFFER, SPAWN, UNKNOWN
+from .events import ADOPT, FINAL, MANIFEST, NO_ORIGIN, OFFER, SPAWN, TAKEOVER, UNKNOWN
 from .files import I64
 from .report import Violations
 from .rules import Say
@@ -65,7 +65,7 @@ def check_continuity(part: Slice, violations: Violations) -> Continuity:
     between, unproven = _check_starts(part, how, later, violations)
     first = np.ones(len(tenures), bool)
     first[later] = False
-    unproven += int(np.count_nonzero(first & (how.origin != NO_ORIGIN) & (how.origin != MANIFEST)))
+    unproven += int(np.count_nonzero(first & ~np.isin(how.origin, (NO_ORIGIN, MANIFEST, TAKEOVER))))
     say = Say(part=part)
     unannounced = handed[(how.origin[handed] == NO_ORIGIN)]
     violations.add_many(
@@ -76,6 +76,7 @@ def check_continuity(part: Slice, violations: Violations) -> Continuity:
             "trace", "unannounced", lambda _: "changed shards without an adopt event that says from what state"
         ),
     )
+    handed = handed[how.origin[handed] != TAKEOVER]  # that gap is a fault's
     gaps_us = tenures.unix_us(tenures.start[handed]) - tenures.unix_us(tenures.end[handed - 1] - 1) - run.tick_us
     impossible = handed[(how.origin[handed] == FINAL) & (gaps_us < -2 * run.tick_us)]
     violations.add_many(
@@ -130,7 +131,8 @@ def _check_starts(part: Slice, how: _How, later: I64, violations: Violations) ->
     limit = tenures.first_tick[later] - 1
     of_transfer = raised | from_source
     limit = np.where(of_transfer & (origin != MANIFEST), np.minimum(limit, before_switch), limit)
-    limit = np.where((origin == MANIFEST) & (state >= 0), np.minimum(limit, state), limit)
+    stored = (origin == MANIFEST) | (origin == TAKEOVER)
+    limit = np.where(stored & (state >= 0), np.minimum(limit, state), limit)
     spawned = (origin == NO_ORIGIN) & (how.spawn_tick[later] >= 0)
     limit = np.where(spawned, np.minimum(limit, how.spawn_tick[later] - 1), limit)
     last = tenures.last_at_most(base, limit)
@@ -144,6 +146,9 @@ def _check_starts(part: Slice, how: _How, later: I64, violations: Violations) ->
     since = np.where(state != UNKNOWN, state, until - 1)
     count = last - np.maximum(tenures.last_at_most(base, since), start - 1)
     covered[offered] = (count >= until - since)[offered]
+    # What is taken over may have been offered to the dead shard, and moved forward past ticks that nobody simulated.
+    at_state = (last >= start) & (part.run.ticks[records.rank[np.maximum(last, 0)]] == state)
+    covered[origin == TAKEOVER] = at_state[origin == TAKEOVER]
     covered[how.upgraded[later]] = False  # other columns, other hashes
     wrong = later[differs & covered]
     violations.add_many(

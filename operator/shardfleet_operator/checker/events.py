@@ -16,7 +16,7 @@ I64 = NDArray[np.int64]
 
 SPAWN, DESPAWN, FREEZE, UNFREEZE, ADOPT, RELEASE = range(len(ENTITY_KINDS))
 NO_ORIGIN = 0
-FINAL, OFFER, MANIFEST = range(1, 4)
+FINAL, OFFER, MANIFEST, TAKEOVER = range(1, 5)
 UNKNOWN = -1
 """A tick that the event does not name."""
 

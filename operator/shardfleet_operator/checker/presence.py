@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import ADOPT, DESPAWN, FREEZE, MANIFEST, RELEASE, SPAWN, UNFREEZE
+from .events import ADOPT, DESPAWN, FREEZE, MANIFEST, RELEASE, SPAWN, TAKEOVER, UNFREEZE
 from .files import I64
 from .report import Violations
 from .rules import Say, freezes
@@ -39,7 +39,7 @@ def check_presence(part: Slice, violations: Violations) -> Presence:
     spawns = events.kind == SPAWN
     np.minimum.at(spawn_tick, part.event_key[spawns], events.tick[spawns])
     spawned = _any(part, spawns)
-    resumed = _any(part, (events.kind == ADOPT) & (events.origin == MANIFEST))
+    resumed = _any(part, (events.kind == ADOPT) & np.isin(events.origin, (MANIFEST, TAKEOVER)))
     despawned = _any(part, events.kind == DESPAWN)
     known = spawned | resumed
     _check_beginnings(part, seen, known, spawned & ~resumed, spawn_tick, violations)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import ADOPT, DESPAWN, FREEZE, RELEASE, SPAWN, UNFREEZE
+from .events import ADOPT, DESPAWN, FREEZE, RELEASE, SPAWN, TAKEOVER, UNFREEZE
 from .files import I64
 from .report import Violation, Violations
 from .slices import Slice
@@ -60,7 +60,7 @@ def check_one_simulator(part: Slice, violations: Violations) -> tuple[int, int]:
     """A1. Returns (ticks that two simulated, ticks that a successor rightly repeated)."""
     run, records, file, say = part.run, part.records, part.file, Say(part=part)
     twice = np.flatnonzero((records.key[1:] == records.key[:-1]) & (records.rank[1:] == records.rank[:-1]))
-    fine = run.precedes(file[twice], file[twice + 1])
+    fine = run.precedes(file[twice], file[twice + 1]) | _taken_over(part, twice)
     wrong = twice[~fine]
     violations.add_many(
         "A1",
@@ -83,12 +83,44 @@ def check_one_simulator(part: Slice, violations: Violations) -> tuple[int, int]:
     return len(wrong), int(np.count_nonzero(fine))
 
 
+def takes_over(part: Slice) -> Mask:
+    """Which tenures began with what the shard before had stored, because that one had died."""
+    tenures, events = part.tenures, part.events
+    taken = np.flatnonzero((events.kind == ADOPT) & (events.origin == TAKEOVER))
+    tenure = tenures.find(part.event_key[taken], events.version[taken], events.file[taken])
+    result = np.zeros(len(tenures), bool)
+    result[tenure[tenure >= 0]] = True
+    return result
+
+
+def _taken_over(part: Slice, first: I64) -> Mask:
+    """Of records that follow one another at one tick: whether the one of the higher version repeats, after a takeover,
+    what the other one's shard had simulated before all of that."""
+    tenures, records, file = part.tenures, part.records, part.file
+    if not len(first):
+        return np.zeros(0, bool)
+    key = records.key[first]
+    one, other = (
+        tenures.find(key, records.version[index].astype(np.int64), file[index]) for index in (first, first + 1)
+    )
+    swapped = records.version[first] > records.version[first + 1]
+    older, newer = np.where(swapped, other, one), np.where(swapped, one, other)
+    return takes_over(part)[newer] & _over_before(part, older, newer)
+
+
+def _over_before(part: Slice, older: I64, newer: I64) -> Mask:
+    """Whether the last record of tenure ``older`` was made before the first one of ``newer``, by their clocks."""
+    tenures = part.tenures
+    return tenures.unix_us(tenures.end[older] - 1) < tenures.unix_us(tenures.start[newer])
+
+
 def _check_tenures_apart(part: Slice, violations: Violations, reported: Mask) -> None:
     """A tenure that begins before its predecessor's last tick repeats it: only after the old file had ended."""
     tenures, say = part.tenures, Say(part=part)
     later = tenures.follows
     early = tenures.first_tick[later] <= tenures.last_tick[later - 1]
     wrong = later[early & ~part.run.precedes(tenures.file[later - 1], tenures.file[later])]
+    wrong = wrong[~(takes_over(part)[wrong] & _over_before(part, wrong - 1, wrong))]
     wrong = wrong[~reported[tenures.key[wrong]]]
     fell = tenures.last_tick[wrong] < tenures.first_tick[wrong - 1]
     violations.add_many(
@@ -220,6 +252,7 @@ def check_order(part: Slice, violations: Violations) -> None:
     tick = np.concatenate([tenures.first_tick, events.tick[said]])
     order = np.lexsort((tick, run.shard[file], version, key))
     key, version, file, tick = key[order], version[order], file[order], tick[order]
+    taken = set(_taken_versions(part))
     once = np.ones(len(key), bool)
     once[1:] = (key[1:] != key[:-1]) | (version[1:] != version[:-1]) | (run.shard[file[1:]] != run.shard[file[:-1]])
     key, version, file, tick = key[once], version[once], file[once], tick[once]
@@ -244,10 +277,19 @@ def check_order(part: Slice, violations: Violations) -> None:
     jump = same_key & (step > 1)
     where = np.flatnonzero(jump)
     jump[where] = [
-        not _bridged(part, int(key[i]), int(version[i]), int(shard[i]), int(version[i + 1]), int(shard[i + 1]))
+        (int(key[i]), int(version[i + 1])) not in taken
+        and not _bridged(part, int(key[i]), int(version[i]), int(shard[i]), int(version[i + 1]), int(shard[i + 1]))
         for i in where
     ]
     report("version-jump", jump, lambda i: f"version {version[i]} became {version[i + 1]}")
+
+
+def _taken_versions(part: Slice) -> Iterable[tuple[int, int]]:
+    """(key, version) of rows that came by a takeover: of a shard that had not simulated them yet, the version before
+    may be nowhere."""
+    events = part.events
+    taken = (events.kind == ADOPT) & (events.origin == TAKEOVER)
+    return zip(part.event_key[taken].tolist(), events.version[taken].tolist(), strict=True)
 
 
 def _check_falls(part: Slice, violations: Violations) -> None:

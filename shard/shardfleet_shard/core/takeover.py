@@ -17,6 +17,7 @@ from .journal_requests import EntryKind, FleetRecords, JournalEntry
 from .mailbox import TransferMailbox
 from .outgoing import RETRY_US
 from .requests import Adopted
+from .stream import EntityStream
 from .taken_rows import Piece, pieces_under, transfers_into
 from .takeover_requests import ReadTaken
 from .transfer import TransferId
@@ -36,9 +37,10 @@ class _Takeover:
 class Takeovers:
     """Those that are not taken up whole, oldest first."""
 
-    def __init__(self, context: Context, mailbox: TransferMailbox) -> None:
+    def __init__(self, context: Context, mailbox: TransferMailbox, stream: EntityStream) -> None:
         self.context = context
         self.mailbox = mailbox
+        self.stream = stream
         self._waiting: deque[_Takeover] = deque()
         self._reading = False
         self._next_read_us = 0
@@ -69,8 +71,8 @@ class Takeovers:
 
     def take_due(self, tick: int) -> None:
         """Step 2: as many pieces as a slice of the tick lets. Raises ``SimulationError`` where ``step`` does."""
-        if not self._waiting or self._waiting[0].pieces is None:
-            return
+        if not self._waiting or self._waiting[0].pieces is None or not self.stream.seeded:
+            return  # until the seed has been seen, the world's tick 0 is not known here
         takeover, clock = self._waiting[0], self.context.clock
         until_us = clock.now_unix_us() + SLICE_US
         for _ in range(len(takeover.pieces or ())):
@@ -92,6 +94,8 @@ class Takeovers:
         state_tick, first_tick = self._ticks(piece)
         detail: dict[str, int | bool] = {"upgraded": True} if piece.upgraded else {}
         rows = self.mailbox.incoming.without_older_or_newer(piece.rows.take(~self._lost_since(piece.rows)))
+        if not len(rows):
+            return True
         if context.simulation.exact and first_tick - 1 > state_tick:
             from_tick = max(state_tick + 1, first_tick - context.grid.ticks_in(CATCH_UP_LIMIT_US))
             rows = context.forward(rows, from_tick, first_tick - 1)

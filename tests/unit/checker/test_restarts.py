@@ -1,4 +1,4 @@
-"""What a crash, a rest, a freeze or a takeover may leave in a trace, and what it may not."""
+"""What a crash, a rest or a freeze may leave in a trace, and what it may not."""
 
 from __future__ import annotations
 

@@ -148,6 +148,18 @@ class World:
                     self._simulate(e, missed, tick)
         return file
 
+    def take_over(self, gone: File, taker: File, tick: int, *, manifest_tick: int) -> None:
+        """``taker`` goes on with the states as of ``manifest_tick`` under the next version; catches up to before
+        ``tick``."""
+        for e in self.entities.values():
+            if e.owner is not gone:
+                continue
+            kept = [(t, state) for t, state in e.history if t <= manifest_tick]
+            e.state, e.history, e.owner, e.version, e.frozen = kept[-1][1], kept, taker, e.version + 1, False
+            taker.event("adopt", tick, e.id, e.version, **{"from": "takeover", "state_tick": manifest_tick})
+            for missed in range(manifest_tick + 1, tick):
+                self._simulate(e, missed, tick)
+
     def _born(self, entity: int) -> int:
         return min(e["tick"] for file in self.files.values() for e in file.named("spawn", entity))
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from shardfleet_operator.cluster.pods import PodFacts
-from shardfleet_operator.cluster.surroundings import claims_of
 from shardfleet_operator.local.world import World, all_claimed
 from shardfleet_operator.plan import first_layout
+from shardfleet_operator.surroundings import claims_of
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.requests import Ended
 from shardfleet_shard.store.redis_store import RedisStore

@@ -13,10 +13,11 @@ from shardfleet_shard.errors import SpecError
 
 from ..kube import PODS, SHARD_FLEETS, KubeApi, kind_of
 from ..local.world import World, layout_of
-from ..plan import Desired, Surroundings, is_changing, plan_elastic, splits_next
+from ..plan import Absences, Desired, Surroundings, is_changing, plan_elastic, splits_next
 from ..plan import Observed as PlanObserved
 from ..platforms import give, perform
 from ..platforms.kubernetes import KubernetesPlatform
+from ..surroundings import claims_of, loads_of, read_owned, read_positions
 from . import names
 from .conditions import named
 from .copies import CopyTask
@@ -30,7 +31,6 @@ from .redis_restart import RedisRestart
 from .settings import OperatorSettings
 from .situation import Situation
 from .spec import FleetSpec, read_spec
-from .surroundings import claims_of, loads_of, read_owned, read_positions
 from .watch import WatchdogTask
 
 SETTLED_S = 1.0
@@ -79,6 +79,8 @@ class Reconciler:
         """Those of which all are; nothing need be compared as long as they are the same."""
         self.resynced_us = clock.now_unix_us()
         self._out_of_touch = False
+        self._say = say
+        self._absences = Absences()
 
     def forget(self, kind: str, name: str) -> None:
         """Somebody deleted an object of the fleet: it is to be applied again."""
@@ -227,6 +229,9 @@ class Reconciler:
                 owned=await read_owned(world, here.layout, here.figures.stats),
                 loads=loads_of(here.layout, here.figures.stats),
                 max_surge=spec.max_surge,
+                absent_us=self._absences.see(observed.members, self._clock.now_unix_us()),
+                cannot_run=here.unplaced,
+                stranded=here.stranded,
             )
             if splits_next(desired, seen, around):
                 around = replace(around, positions=await read_positions(world, here.layout))
@@ -234,6 +239,8 @@ class Reconciler:
         actions = plan_elastic(desired, seen, around, self._clock.now_unix_us())
         self._counts.plan_us.add(self._clock.boottime_us() - began_us)
         performed = await perform(actions, platform, world.admin)
+        for words in performed.taken_over:
+            await self._say.say("Warning", "TakenOver", words)
         if performed.failed:
             raise SpecError([("spec", performed.failed)])
         here.misfits = here.pods.misfits(platform.objects.revision, here.living)

@@ -74,6 +74,16 @@ class Situation:
         return {pod.name: f"node {pod.node} {reasons[pod.node]}" for pod in there}
 
     @property
+    def stranded(self) -> frozenset[str]:
+        """Shards whose pods are on nodes that are down or gone."""
+        return frozenset(pod.name for pod in self.pods.pods.values() if pod.node in self.nodes.down and not pod.ended)
+
+    @property
+    def unplaced(self) -> frozenset[str]:
+        """Shards whose pods do not start, as the scheduler or the kubelet say."""
+        return frozenset(pod.name for pod in self.pods.pods.values() if pod.waiting and not (pod.began or pod.ended))
+
+    @property
     def cells(self) -> int:
         return len(self.layout.cells) if self.layout is not None else 0
 

@@ -22,8 +22,7 @@ from shardfleet_shard.exit_codes import ExitCode
 from shardfleet_shard.simulations import registry
 from shardfleet_shard.store.redis_store import RedisStore
 
-from ..plan import Desired, ordinal_of, plan
-from ..plan import Observed as PlanObserved
+from ..plan import ordinal_of
 from ..platforms import perform
 from ..platforms.local import SHARD_COMMAND, LocalOptions, LocalPlatform, LocalProcess
 from ..watchdog import Watchdog
@@ -31,6 +30,7 @@ from .embedded_redis import EmbeddedRedis
 from .figures import Figures, failure_news
 from .folder import EMBEDDED, DataFolder, trace_folder, without_password
 from .loops import beside, first_of, within
+from .planning import LocalPlanner
 from .recovery import hanging
 from .report import Run, build, faults, why_no_handoffs
 from .table import Screen
@@ -206,6 +206,7 @@ class Supervisor:
         self.platform = LocalPlatform(
             options, self.clock, self.world.confirm_ended, environment=self._environment, on_end=self._process_ended
         )
+        self._planner = LocalPlanner(self.config, self.world, self.figures.newest_of)
         self.watchdog = Watchdog(
             self.world.reader,
             self.clock,
@@ -297,16 +298,8 @@ class Supervisor:
             self.platform.kill_shard(one.process.ordinal)
         layout = layout_of(observed)
         self._shards = tuple(sorted(layout.shards, key=self._ordinal)) if layout is not None else ()
-        actions = plan(
-            Desired(config=self.config),
-            PlanObserved(
-                layout=layout,
-                processes=tuple(self.platform.observe()),
-                members=observed.members,
-                phase=observed.phase,
-                failed=self._failed,
-            ),
-            self.clock.now_unix_us(),
+        actions = await self._planner.next_actions(
+            observed, self.platform.observe(), failed=self._failed, now_us=self.clock.now_unix_us()
         )
         performed = await perform(actions, self.platform, self.world.admin, say=self.screen.say)
         self._write_processes()

@@ -22,8 +22,10 @@ from .plan import (
     plan,
     shard_name,
 )
+from .takeover import Absences, TakeOver
 
 __all__ = [
+    "Absences",
     "Action",
     "CellLoad",
     "ConfirmEnded",
@@ -37,6 +39,7 @@ __all__ = [
     "StartShard",
     "StopShard",
     "Surroundings",
+    "TakeOver",
     "Wait",
     "WriteLayout",
     "backoff_us",

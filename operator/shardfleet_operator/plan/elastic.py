@@ -6,7 +6,8 @@ its entities over by ordinary handoffs, and is ended once it has none. One layou
 former one is carried out.
 
 Rules that always hold: a shard that may still own something is never ended, and is run again if it ended by itself;
-no cell is given to a shard that does not live; a running shard that stays keeps its cell.
+no cell is given to a shard that does not live; a running shard that stays keeps its cell. Of a shard that is given up
+(takeover.py) nothing is left to own: another one takes that over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import cached_property
 
 from shardfleet_shard.core.columns import F64
 from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.core.requests import Member
 
 from .layout import CellLoad, choose_merge, choose_split, merge, reassign, split
 from .plan import (
@@ -35,6 +37,7 @@ from .plan import (
     plan,
     shard_name,
 )
+from .takeover import HOPELESS_RESTARTS, TakeOver, give_away, given_up, next_look_us, taker_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,9 @@ class Surroundings:
         loads: by cell path.
         positions: by cell path, (n, dimensions); needed only where ``splits_next`` says so.
         max_surge: leaving and outdated shards that are replaced at a time.
+        absent_us: shard -> since when it has had no lease, Unix microseconds.
+        cannot_run: shards whose process is known not to run soon: no node takes it, or it ends at once each time.
+        stranded: shards whose process is where nobody hears of it: its node is down or gone.
     """
 
     leaving: frozenset[str] = frozenset()
@@ -59,6 +65,9 @@ class Surroundings:
     loads: Mapping[str, CellLoad] = field(default_factory=dict)
     positions: Mapping[str, F64] = field(default_factory=dict)
     max_surge: int = 1
+    absent_us: Mapping[str, int] = field(default_factory=dict)
+    cannot_run: frozenset[str] = frozenset()
+    stranded: frozenset[str] = frozenset()
 
 
 def plan_elastic(desired: Desired, observed: Observed, around: Surroundings, now_us: int) -> list[Action]:
@@ -68,9 +77,11 @@ def plan_elastic(desired: Desired, observed: Observed, around: Surroundings, now
     if layout is None or strangers or not desired.running or observed.phase != "run" or observed.failed:
         return plan(desired, observed, now_us)
     view = _View.of(desired, observed, around, layout)
-    change = view.next_layout()
+    takeovers = view.takeovers(now_us)
+    change = view.without(takeovers) if takeovers else view.next_layout()
     keep = set(view.here) | set(view.newcomers) | view.owners
     actions: list[Action] = [WriteLayout(layout=change)] if change is not None else []
+    actions += takeovers
     if change is not None:
         keep |= set(change.shards)
     actions += drive({shard: ordinal_of(shard, desired.name) or 0 for shard in keep}, observed, now_us)
@@ -78,8 +89,10 @@ def plan_elastic(desired: Desired, observed: Observed, around: Surroundings, now
         is_over = process.state is ProcessState.ENDED and process.shard not in view.living
         if is_over and process.shard not in keep:
             actions.append(StopShard(shard=process.shard, ordinal=process.ordinal))  # so that nothing is left of it
-    if change is None and view.is_changing:
+    if change is None and (view.is_changing or takeovers):
         actions.append(Wait(until_us=now_us + LOOK_AGAIN_US))
+    elif (look_us := next_look_us(around.absent_us, now_us)) is not None:
+        actions.append(Wait(until_us=look_us))
     return actions
 
 
@@ -105,14 +118,18 @@ class _View:
     around: Surroundings
     layout: Layout
     processes: Mapping[str, Process]
-    living: frozenset[str]
+    members: Mapping[str, Member]
 
     @classmethod
     def of(cls, desired: Desired, observed: Observed, around: Surroundings, layout: Layout) -> _View:
-        living = frozenset(member.shard for member in observed.members if member.living)
-        return cls(desired, around, layout, newest(observed.processes), living)
+        members = {member.shard: member for member in observed.members}
+        return cls(desired, around, layout, newest(observed.processes), members)
 
     # --- who is who --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def living(self) -> Mapping[str, Member]:
+        return {shard: member for shard, member in self.members.items() if member.living}
 
     @cached_property
     def here(self) -> frozenset[str]:
@@ -182,6 +199,8 @@ class _View:
         """Shards that run, or are to run, so that they can be given a cell; lowest free ordinals first."""
         # Fewer shards: who leaves goes with the cell that is given up, as far as there are any.
         wanted = max(0, len(self._to_replace) - max(0, self._surplus)) + max(0, -self._surplus)
+        if self.around.stranded & self.here and not self.here & self.living.keys():
+            wanted = max(wanted, 1)  # somebody must be there to take over
         # One that still drains is as good as a new one.
         if not wanted:
             return []
@@ -199,6 +218,7 @@ class _View:
         process = self.processes[shard]
         is_good = shard not in self.around.outdated and not self._is_leaving(shard)
         is_ours = ordinal_of(shard, self.desired.name) is not None
+        is_good = is_good and shard not in self.around.stranded
         return process.state is ProcessState.RUNNING and shard not in self.here and is_good and is_ours
 
     def _is_going(self, shard: str) -> bool:
@@ -209,6 +229,44 @@ class _View:
     def _ordinal(self, shard: str) -> int:
         ordinal = ordinal_of(shard, self.desired.name)
         return ordinal if ordinal is not None else 1 << 30
+
+    # --- shards that do not come back --------------------------------------------------------------------------
+
+    def takeovers(self, now_us: int) -> list[TakeOver]:
+        """At most one a taker: what each of them takes over is no more than another shard held."""
+        around = self.around
+        hopeless = {
+            shard
+            for shard, process in self.processes.items()
+            if process.state is ProcessState.ENDED and process.restarts >= HOPELESS_RESTARTS
+        }
+        cannot_run = around.cannot_run | around.stranded | hopeless
+        steady = {shard: member for shard, member in self.living.items() if not self._is_leaving(shard)}
+        found: dict[str, TakeOver] = {}
+        for gone in given_up(self.members.values(), self.here, around.absent_us, cannot_run, now_us):
+            if ordinal_of(gone.shard, self.desired.name) is None:
+                continue
+            taker = taker_of(self.layout, gone.shard, steady, around.owned)
+            taker = taker or taker_of(self.layout, gone.shard, self.living, around.owned)
+            if taker is not None and taker.shard not in found:
+                waited_s = (now_us - around.absent_us[gone.shard]) // 1_000_000
+                why = ", and cannot run" if gone.shard in cannot_run else ""
+                found[taker.shard] = TakeOver(
+                    shard=taker.shard,
+                    epoch=taker.epoch,
+                    gone=gone.shard,
+                    gone_epoch=gone.epoch,
+                    unix_us=now_us,
+                    reason=f"it has had no lease for {waited_s} s{why}",
+                )
+        return list(found.values())
+
+    def without(self, takeovers: Sequence[TakeOver]) -> Layout | None:
+        """The layout in which the takers have the cells; None where those that are gone have none."""
+        layout = self.layout
+        for one in takeovers:
+            layout = give_away(layout, one.gone, one.shard)
+        return layout if layout.version > self.layout.version else None
 
     # --- the next layout ---------------------------------------------------------------------------------------
 
@@ -233,11 +291,20 @@ class _View:
         return all(claims.get(cell.path) == cell.shard or cell.shard not in self.living for cell in self.layout.cells)
 
     def _split(self, newcomer: str) -> Layout:
+        """A cell that its shard has beside another one goes over whole; else one is cut."""
+        spare = [cell for cell in self.layout.cells if len(self.layout.cells_of(cell.shard)) > 1]
+        if spare:
+            busiest = max(spare, key=lambda cell: (self._entities(cell.path), cell.path))
+            return reassign(self.layout, busiest.path, newcomer)
         config = self.desired.config
         path, cut = choose_split(
             self.layout, self.around.loads, config.world_low, config.world_high, self.around.positions
         )
         return split(self.layout, path, cut, newcomer)
+
+    def _entities(self, path: str) -> int:
+        load = self.around.loads.get(path)
+        return load.entities if load is not None else 0
 
     def _merged(self) -> Layout | None:
         """Two cells joined for the one of their shards that stays: not the leaving one, else the one with more."""

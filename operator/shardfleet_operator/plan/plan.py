@@ -20,6 +20,7 @@ from shardfleet_shard.errors import DataFolderError
 from shardfleet_shard.exit_codes import ExitCode
 
 from .layout import initial_layout
+from .takeover import TakeOver
 
 # The first restart is at once (a killed shard's entities wait for it), later ones double.
 FIRST_BACKOFF_US = 500_000
@@ -153,7 +154,7 @@ class Wait:
     until_us: int
 
 
-Action = WriteLayout | StartShard | RestartShard | StopShard | ConfirmEnded | FailFleet | Wait
+Action = WriteLayout | TakeOver | StartShard | RestartShard | StopShard | ConfirmEnded | FailFleet | Wait
 
 
 def shard_name(fleet: str, ordinal: int) -> str:
@@ -309,13 +310,17 @@ def check_resume(desired: Desired, layout: Layout | None, *, stored: FleetConfig
     """
     config, way_out = desired.config, "or start anew with --fresh"
     if layout is not None:
+        # A shard that could not run was taken over: its cell comes back with it.
+        was_taken_over = (
+            stored is not None and stored.replicas == config.replicas and len(layout.shards) < config.replicas
+        )
         strangers = [shard for shard in layout.shards if ordinal_of(shard, config.name) is None]
         if strangers:
             raise DataFolderError(
                 f"the data folder holds a world of another fleet ({strangers[0]}), not of {config.name}: "
                 f"give another folder with --data, {way_out}"
             )
-        if len(layout.shards) != config.replicas:
+        if len(layout.shards) != config.replicas and not was_taken_over:
             raise DataFolderError(
                 f"spec.replicas: {config.replicas}, but the stored world has {len(layout.shards)} shards, and one "
                 f"machine cannot change that yet: put replicas: {len(layout.shards)} back, {way_out}"

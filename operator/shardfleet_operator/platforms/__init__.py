@@ -1,5 +1,5 @@
 """Where shards run: ``local`` (processes of this machine); Kubernetes' pods have the same interface."""
 
-from .platform import LayoutWriter, Performed, Platform, give, perform
+from .platform import Performed, PlanStore, Platform, give, perform
 
-__all__ = ["LayoutWriter", "Performed", "Platform", "give", "perform"]
+__all__ = ["Performed", "PlanStore", "Platform", "give", "perform"]

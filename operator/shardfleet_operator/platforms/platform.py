@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,20 @@ from typing import Protocol
 from shardfleet_shard.core.layout import Layout
 
 from ..local.loops import some_at_a_time
-from ..plan import Action, ConfirmEnded, FailFleet, Process, RestartShard, StartShard, StopShard, Wait, WriteLayout
+from ..plan import (
+    Action,
+    ConfirmEnded,
+    FailFleet,
+    Process,
+    RestartShard,
+    StartShard,
+    StopShard,
+    TakeOver,
+    Wait,
+    WriteLayout,
+)
+
+log = logging.getLogger(__name__)
 
 ORDERS_AT_A_TIME = 16
 """Shards that are started or stopped at once: a round trip to an API server each, and a thousand shards wait for it."""
@@ -48,10 +62,14 @@ class Platform(Protocol):
         ...
 
 
-class LayoutWriter(Protocol):
+class PlanStore(Protocol):
     """The store's part in a plan."""
 
     async def write_layout(self, layout: Layout) -> None: ...
+
+    async def take_over(self, shard: str, epoch: int, *, gone: str, gone_epoch: int, unix_us: int) -> str:
+        """'' once it is done; else why it is not, in words: something has changed, and the next plan knows of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +79,18 @@ class Performed:
     Attributes:
         failed: why the fleet was given up; '' where it was not.
         look_again_us: Unix microseconds before which nothing is due; None: only a change can make something due.
+        taken_over: what was done of the takeovers, in words.
     """
 
     failed: str = ""
+    taken_over: tuple[str, ...] = ()
     look_again_us: int | None = None
 
 
 async def perform(
     actions: Sequence[Action],
     platform: Platform,
-    layouts: LayoutWriter,
+    store: PlanStore,
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Performed:
@@ -81,12 +101,16 @@ async def perform(
         ShardfleetError: the first order, by the plan, that the platform refused; the others were given all the same.
             What is left comes again with the next plan.
     """
-    failed, look_again_us = "", None
+    failed, look_again_us, taken_over = "", None, list[str]()
     orders: dict[int, list[Order]] = {}
     for action in actions:
         match action:
             case WriteLayout(layout=layout):
-                await layouts.write_layout(layout)
+                await store.write_layout(layout)
+            case TakeOver():
+                if words := await _take_over(action, store):
+                    taken_over.append(words)
+                    say(words)
             case ConfirmEnded(shard=shard, epoch=epoch):
                 await platform.confirm_ended(shard, epoch)
             case StartShard(ordinal=ordinal):
@@ -101,7 +125,18 @@ async def perform(
             case Wait(until_us=until_us):
                 look_again_us = until_us
     await give(orders.values())
-    return Performed(failed=failed, look_again_us=look_again_us)
+    return Performed(failed=failed, look_again_us=look_again_us, taken_over=tuple(taken_over))
+
+
+async def _take_over(action: TakeOver, store: PlanStore) -> str:
+    """What was done, in words; '' where it was refused."""
+    refused = await store.take_over(
+        action.shard, action.epoch, gone=action.gone, gone_epoch=action.gone_epoch, unix_us=action.unix_us
+    )
+    if refused:
+        log.info("%s was not taken over by %s: %s", action.gone, action.shard, refused)
+        return ""
+    return f"{action.shard} takes over from {action.gone}: {action.reason}"
 
 
 async def give(orders: Iterable[Sequence[Order]]) -> None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from ..core.columns import U64
 from ..core.layout import Layout
-from ..core.takeover_requests import is_alias
-from ..errors import StoreError
+from ..core.requests import Done, Refused
+from ..core.takeover_requests import TakeOver, is_alias
+from ..errors import StoreError, StoreUnavailable
 from .keys import COUNTERS, FLEET_NAME, ROOT, fleet_of
 from .living import from_bitmaps
 from .redis_store import RedisStore
@@ -75,6 +76,18 @@ class FleetAdmin:
         if isinstance(answer, list):
             raise StoreError(f"the origin was moved meanwhile, from {int(text)} to {refusal(answer).detail}")
         return origin
+
+    # --- a shard that does not come back -----------------------------------------------------------------------
+
+    async def take_over(self, shard: str, epoch: int, *, gone: str, gone_epoch: int, unix_us: int) -> str:
+        """``TakeOver`` by ``shard``. Returns '' once it is done, else why it was refused. Needs a joined store."""
+        request = TakeOver(shard=shard, epoch=epoch, gone=gone, gone_epoch=gone_epoch, unix_us=unix_us)
+        (reply,) = await self._store.execute([request])
+        if isinstance(reply, Refused):
+            return f"{reply.reason} {reply.detail}".strip()
+        if not isinstance(reply, Done):
+            raise StoreUnavailable(f"no answer from Redis at {self._store.address}: {self._store.last_error}")
+        return ""
 
     # --- counting ----------------------------------------------------------------------------------------------
 

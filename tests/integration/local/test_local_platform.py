@@ -59,6 +59,9 @@ class Told:
     async def write_layout(self, layout: Layout) -> None:
         self.layouts.append(layout)
 
+    async def take_over(self, shard: str, epoch: int, *, gone: str, gone_epoch: int, unix_us: int) -> str:
+        raise AssertionError(f"{shard} was to take over {gone}")
+
 
 Make = Callable[[str], LocalPlatform]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from shardfleet_operator.cluster.nodes import LeavingNodes
+from shardfleet_operator.cluster.nodes import MAX_GONE, LeavingNodes
 
 
 def node(**spec: Any) -> dict[str, Any]:
@@ -23,8 +23,6 @@ def node(**spec: Any) -> dict[str, Any]:
         # An autoscaler only considers it.
         ({"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "PreferNoSchedule"}]}, ""),
         ({"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}]}, ""),
-        # Down, not leaving: its pods have not ended as far as anybody knows.
-        ({"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}, ""),
         ({"taints": [{"key": "dedicated", "value": "games", "effect": "NoSchedule"}]}, ""),
     ],
 )
@@ -43,3 +41,20 @@ def test_only_news_are_news_and_nothing_is_left_of_a_node_that_stays_or_went() -
     assert not nodes.take(node(), gone=False)
     nodes.take(node(unschedulable=True), gone=False)
     assert nodes.take(node(unschedulable=True), gone=True) and not nodes.reasons
+
+
+def test_which_nodes_are_down() -> None:
+    nodes = LeavingNodes()
+    unreachable = node(taints=[{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}])
+    assert nodes.take(unreachable, gone=False) and nodes.down == {"worker-1"} and not nodes.reasons
+    assert not nodes.take(unreachable, gone=False)
+    assert nodes.take(node(), gone=False) and not nodes.down
+    assert nodes.take(node(), gone=True) and nodes.down == {"worker-1"}, "what is left of its pods is down with it"
+    assert nodes.take(node(), gone=False) and not nodes.down
+
+
+def test_of_deleted_nodes_only_the_newest_are_remembered() -> None:
+    nodes = LeavingNodes()
+    for number in range(MAX_GONE + 5):
+        nodes.take({"metadata": {"name": f"n{number}"}}, gone=True)
+    assert len(nodes.down) == MAX_GONE and "n4" not in nodes.down and "n5" in nodes.down

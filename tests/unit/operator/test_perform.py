@@ -6,7 +6,16 @@ import asyncio
 
 import pytest
 from shardfleet_operator.kube import ApiError
-from shardfleet_operator.plan import Action, ConfirmEnded, Process, StartShard, StopShard, WriteLayout, first_layout
+from shardfleet_operator.plan import (
+    Action,
+    ConfirmEnded,
+    Process,
+    StartShard,
+    StopShard,
+    TakeOver,
+    WriteLayout,
+    first_layout,
+)
 from shardfleet_operator.platforms import perform
 from shardfleet_operator.platforms.platform import MAX_REFUSED, ORDERS_AT_A_TIME
 from shardfleet_shard.config import FleetConfig
@@ -40,6 +49,10 @@ class SlowPlatform:
     async def write_layout(self, layout: Layout) -> None:
         await asyncio.sleep(0)
         self.done.append("layout")
+
+    async def take_over(self, shard: str, epoch: int, *, gone: str, gone_epoch: int, unix_us: int) -> str:
+        self.done.append(f"{shard} {epoch} takes over {gone} {gone_epoch} at {unix_us}")
+        return "held" if gone == "arena-9" else ""
 
     async def _order(self, what: str, ordinal: int) -> None:
         self.tried += 1
@@ -101,3 +114,20 @@ async def test_orders_to_one_shard_keep_their_order() -> None:
 
 def stops(count: int) -> list[Action]:
     return [StopShard(shard=f"arena-{ordinal}", ordinal=ordinal) for ordinal in range(count)]
+
+
+async def test_a_takeover_is_told_of_once_it_is_done() -> None:
+    platform, said = SlowPlatform(), list[str]()
+    takeovers: list[Action] = [
+        TakeOver(shard="arena-0", epoch=4, gone=gone, gone_epoch=5, unix_us=6, reason="it is away")
+        for gone in ("arena-1", "arena-9")
+    ]
+    performed = await perform([*takeovers, *starts(1)], platform, platform, say=said.append)
+    assert platform.done == [
+        "arena-0 4 takes over arena-1 5 at 6",
+        "arena-0 4 takes over arena-9 5 at 6",
+        "start 0",
+    ]
+    assert list(performed.taken_over) == said == ["arena-0 takes over from arena-1: it is away"], (
+        "the other was refused"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfleet_operator.plan import (
+    Absences,
     Action,
     CellLoad,
     ConfirmEnded,
@@ -22,6 +23,7 @@ from shardfleet_operator.plan import (
     StartShard,
     StopShard,
     Surroundings,
+    TakeOver,
     Wait,
     WriteLayout,
     check_layout,
@@ -50,6 +52,9 @@ class Pod:
     state: ProcessState = RUNNING
     living: bool = False
     told: bool = False
+    lost: bool = False
+    """It is as good as dead, and looks alive: its node is gone."""
+    pending: bool = False
     ended_us: int = 0
     restarts: int = 0
     code: int = 0
@@ -65,7 +70,14 @@ class World:
     pods: dict[str, Pod] = field(default_factory=dict)
     owned: dict[str, int] = field(default_factory=dict)
     leases: dict[str, int] = field(default_factory=dict)
+    members: dict[str, int] = field(default_factory=dict)
+    absences: Absences = field(default_factory=Absences)
     cordoned: set[str] = field(default_factory=set)
+    full: bool = False
+    """No node takes another pod."""
+    blind: bool = False
+    """The cluster does not notice that nodes are gone."""
+    taken: int = 0
     revision: int = 0
     epochs: int = NOW
     most_pods: int = 0
@@ -93,9 +105,12 @@ class World:
             for name, pod in self.pods.items()
         ]  # fmt: skip
         members = [
-            Member(shard=name, ordinal=ordinal_of(name, "arena") or 0, epoch=epoch, address="", living=True)
-            for name, epoch in self.leases.items()
-        ]
+            Member(
+                shard=name, ordinal=ordinal_of(name, "arena") or 0, epoch=epoch, address="",
+                living=self.leases.get(name) == epoch,
+            )
+            for name, epoch in self.members.items()
+        ]  # fmt: skip
         observed = Observed(layout=self.layout, processes=tuple(processes), members=tuple(members))
         if self.layout is None:
             return observed, Surroundings()
@@ -107,6 +122,9 @@ class World:
             owned={**dict.fromkeys(self.pods, 0), **self.owned},  # Redis knows every shard that ever was
             claims=self.claims,
             loads=loads,
+            absent_us=self.absences.see(members, self.now_us),
+            cannot_run=frozenset(name for name, pod in self.pods.items() if pod.pending),
+            stranded=frozenset(name for name, pod in self.pods.items() if pod.lost and not self.blind),
         )
         return observed, around
 
@@ -127,11 +145,12 @@ class World:
                     self.epochs += 1
                     restarts = getattr(action, "restarts", 0)
                     ordinal = ordinal_of(shard, "arena") or 0
-                    self.pods[shard] = Pod(ordinal, self.epochs, self.revision, restarts=restarts)
+                    self.pods[shard] = Pod(ordinal, self.epochs, self.revision, restarts=restarts, pending=self.full)
                     self.cordoned.discard(shard)  # another node
                 case StopShard(shard=shard):
                     pod = self.pods[shard]
-                    if pod.state is ENDED:
+                    if pod.state is ENDED or pod.pending:
+                        assert not self.owned.get(shard), f"{shard} owns {self.owned[shard]}, and its pod was removed"
                         del self.pods[shard]
                     else:
                         assert not self.owned.get(shard), f"{shard} owns {self.owned[shard]} and was ended"
@@ -141,6 +160,11 @@ class World:
                     assert self.pods[shard].state is ENDED
                     if self.leases.get(shard, 0) <= epoch:
                         self.leases.pop(shard, None)
+                case TakeOver(shard=taker, gone=gone):
+                    assert self.leases.get(taker) == action.epoch and gone not in self.leases
+                    assert self.members.pop(gone) == action.gone_epoch
+                    self.owned[taker] = self.owned.get(taker, 0) + self.owned.pop(gone, 0)
+                    self.taken += 1
                 case FailFleet():
                     raise AssertionError(action)
                 case Wait():
@@ -153,8 +177,11 @@ class World:
         """One step of everybody's life."""
         self.now_us += STEP_US
         for name, pod in sorted(self.pods.items()):
-            if pod.state is RUNNING and not pod.living and name not in self.leases:
-                pod.living, self.leases[name] = True, pod.epoch
+            pod.pending = pod.pending and self.full
+            if pod.lost and pod.told:
+                del self.pods[name]  # the cluster gives the node up, and knows of no end
+            elif pod.state is RUNNING and not (pod.living or pod.lost or pod.pending) and name not in self.leases:
+                pod.living, self.leases[name], self.members[name] = True, pod.epoch, pod.epoch
         if self.layout is None:
             return
         claimants = sorted(set(self.claims.values()))
@@ -176,6 +203,13 @@ class World:
         pod.state, pod.ended_us, pod.code, pod.living = ENDED, self.now_us, code, False
         if code == 0:
             self.leases.pop(name, None)
+            self.members.pop(name, None)
+
+    def lose(self, name: str) -> None:
+        """With its node. Its lease runs out."""
+        pod = self.pods[name]
+        pod.lost, pod.living = True, False
+        self.leases.pop(name, None)
 
     def step(self) -> bool:
         observed, around = self.observe()
@@ -216,7 +250,7 @@ def world(replicas: int) -> World:
 
 
 def happen(one: World, event: str, number: int) -> None:
-    running = sorted(name for name, pod in one.pods.items() if pod.state is RUNNING)
+    running = sorted(name for name, pod in one.pods.items() if pod.state is RUNNING and not (pod.lost or pod.pending))
     target = running[number % len(running)] if running else ""
     match event:
         case "scale":
@@ -231,11 +265,17 @@ def happen(one: World, event: str, number: int) -> None:
             one.cordoned.clear()
         case "roll":
             one.revision += 1
+        case "lose" if target and sum(pod.living for pod in one.pods.values()) > 1:
+            one.lose(target)
+        case "full":
+            one.full = not one.full
+        case "blind":
+            one.blind = not one.blind
 
 
 events = st.lists(
     st.tuples(
-        st.sampled_from(["scale", "kill", "delete", "cordon", "uncordon", "roll"]),
+        st.sampled_from(["scale", "kill", "delete", "cordon", "uncordon", "roll", "lose", "full", "blind"]),
         st.integers(0, 30),
         st.integers(0, 6),
     ),
@@ -254,6 +294,7 @@ def test_whatever_happens_nothing_is_lost_and_all_comes_to_rest(
         for _ in range(steps):
             one.step()
         assert sum(one.owned.values()) in (0, 50)
+    one.full = one.blind = False
     one.settle()
 
 

@@ -14,8 +14,8 @@ from shardfleet_shard.core.manifest import AuthorityManifest
 from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.core.stats import ShardStats
 
-from ..local.world import World
-from ..plan import CellLoad
+from .local.world import World
+from .plan import CellLoad
 
 
 def claims_of(observed: Observed) -> dict[str, str]:

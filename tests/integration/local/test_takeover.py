@@ -100,7 +100,7 @@ def test_a_shard_that_cannot_start_is_taken_over_and_its_cell_comes_back_with_it
     arena.run("local", "down", "--data", str(arena.folder / "data"))
     said = (arena.folder / "stderr").read_text()
     assert f"{SIBLING} takes over from {GONE}: it has had no lease for 10 s, and cannot run" in said
-    # Its exit code says more: a transfer that was open with the dead shard may have stood as long as that was waited for.
+    # Its exit code says more: a transfer that was open with the dead shard may have stood as long as one waited for it.
     report = json.loads(arena.process.communicate(timeout=40)[0])
     assert report["entities"] == {
         "expected": 50, "owned": 50, "passing": 0, "frozen": 0, "missing": 0, "doubled": 0

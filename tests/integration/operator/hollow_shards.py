@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from shardfleet_operator.local.world import layout_of
 from shardfleet_shard.core.columns import Columns, Schema
-from shardfleet_shard.core.journal_requests import Publish
+from shardfleet_shard.core.journal_requests import Entries, EntryKind, Publish, Tail
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.requests import Claim, Done, Observe, Observed, Recover, Recovered, Renew, Resign
@@ -46,6 +46,7 @@ class HollowKubelet:
 
     Attributes:
         full: nodes that take no pod; where all are, pods wait as unschedulable.
+        down: nodes whose shards do nothing any more, and of whose pods nobody hears anything.
         removed_owners: shards that were told to end by the operator though they owned something.
     """
 
@@ -56,6 +57,7 @@ class HollowKubelet:
         self.owned: dict[str, int] = {}
         self.nodes = ["node-a", "node-b"]
         self.full: set[str] = set()
+        self.down: set[str] = set()
         self.waiting: list[KubeObject] = []
         self.removed_owners: list[str] = []
         self.fewest_claimed: int | None = None
@@ -72,7 +74,7 @@ class HollowKubelet:
         if hollow is None or hollow.pod["metadata"]["uid"] != pod["metadata"]["uid"]:
             self.waiting = [one for one in self.waiting if one["metadata"]["uid"] != pod["metadata"]["uid"]]
             self.cluster.remove(pod)
-        else:
+        elif self.node_of(name) not in self.down:
             hollow.told = True
             if hollow.cells or self.owned.get(name):
                 self.removed_owners.append(name)
@@ -97,6 +99,8 @@ class HollowKubelet:
             if isinstance(seen, Observed):
                 layout = layout_of(seen)
                 for name, hollow in list(self.shards.items()):
+                    if self.node_of(name) in self.down:
+                        continue
                     await self._turn(name, hollow, layout, seen.phase)
                 claimed = sum(len(hollow.cells) for hollow in self.shards.values())
                 if self.fewest_claimed is not None:
@@ -156,17 +160,30 @@ class HollowKubelet:
         if (hollow.told and drained) or phase != "run":
             await self._end(name, hollow)
 
+    async def _take_over(self, name: str, hollow: Hollow) -> str:
+        """What its journal says that it has now. Returns the position through which that is so."""
+        (tail,) = await self.store.execute([Tail(shard=name, epoch=hollow.epoch, read_after=JOURNAL_START)])
+        position = JOURNAL_START
+        for entry in tail.entries if isinstance(tail, Entries) else ():
+            position = entry.id
+            if entry.kind is EntryKind.TAKEOVER:  # the others are a census', whose rows here have all one id
+                gone = entry.peer.partition("@")[0]
+                self.shards.pop(gone, None)
+                self.owned[name] = self.owned.get(name, 0) + self.owned.pop(gone, 0)
+        return position
+
     async def _publish(self, name: str, hollow: Hollow) -> None:
         hollow.tick += 1
+        position = await self._take_over(name, hollow) if self.down else JOURNAL_START
         schema = Schema(2)
         rows: Columns = schema.empty(self.owned.get(name, 0))
         manifest = AuthorityManifest(
-            shard=name, epoch=hollow.epoch, tick=hollow.tick, unix_us=CLOCK.now_unix_us(), position=JOURNAL_START,
+            shard=name, epoch=hollow.epoch, tick=hollow.tick, unix_us=CLOCK.now_unix_us(), position=position,
             rows=rows, states=np.zeros(len(rows), np.uint8), stats={"entities": len(rows), "state": "active"},
         )  # fmt: skip
         header, chunks = manifest.to_chunks()
         await self.store.execute(
-            [Publish(shard=name, epoch=hollow.epoch, tick=hollow.tick, position=JOURNAL_START,
+            [Publish(shard=name, epoch=hollow.epoch, tick=hollow.tick, position=position,
                      header=json.dumps(header), chunks=tuple(chunks), read_after=JOURNAL_START)]
         )  # fmt: skip
 

@@ -143,15 +143,16 @@ class FleetPods:
     pods: dict[str, PodFacts] = field(default_factory=dict)
     ended: dict[str, PodFacts] = field(default_factory=dict)
     """Of pods that are gone, the newest a name; the plan needs to know how a shard's last process ended."""
+    _gone: dict[str, str] = field(default_factory=dict)
+    """Name -> uid of the newest that is known to be gone: an answer may come after the event that tells of its end."""
 
     def take(self, facts: PodFacts) -> bool:
         """An object as it is. Returns whether it says something new."""
         known = self.pods.get(facts.name)
         if known is not None and known.uid == facts.uid and known.version >= facts.version:
             return False
-        gone = self.ended.get(facts.name)
-        if gone is not None and gone.uid == facts.uid:
-            return False  # an event that was on its way when the pod's end was already known
+        if self._gone.get(facts.name) == facts.uid:
+            return False  # it was on its way when the pod's end was already known
         self.pods[facts.name] = facts
         return known is None or replace(known, version=0) != replace(facts, version=0)
 
@@ -162,6 +163,7 @@ class FleetPods:
             del self.pods[facts.name]
         elif known is not None:
             return False  # a former pod of that name; the living one is known
+        self._gone[facts.name] = facts.uid
         if facts.ended or not facts.node:
             before = self.ended.get(facts.name)
             self.ended[facts.name] = replace(facts, ended=True, ended_us=facts.ended_us or facts.created_us)

@@ -159,3 +159,11 @@ async def test_an_end_under_another_spec_starts_no_back_off() -> None:
     assert [one.restarts for one in platform.observe()] == [0]
     pods.take(replace(pod(RUNNING), revision="another", version=9))
     assert [one.restarts for one in platform.observe()] == [2]
+
+
+def test_an_answer_that_comes_after_the_event_of_the_end_brings_no_pod_back() -> None:
+    pods = FleetPods()
+    pods.take(pod(RUNNING))
+    assert pods.take_gone(pod(RUNNING))
+    assert not pods.take(replace(pod(RUNNING), deleting=True, version=99)) and not pods.pods
+    assert pods.take(replace(pod(RUNNING), uid="u2", version=100))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -170,25 +170,46 @@ class Context:
 
         None: the lease ended meanwhile, so these ticks never happened here. The same where ``step`` raises.
         """
-        rows = rows.copy()
-        first_tick = max(first_tick, last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US))
-        if first_tick > last_tick or not len(rows):  # before the seed there is no world tick to call the plugin with
-            return rows
+        caught_up = self.catch_up_together([(rows, first_tick)], last_tick)
+        return None if caught_up is None else caught_up[0]
+
+    def catch_up_together(self, parts: Sequence[tuple[Columns, int]], last_tick: int) -> list[Columns] | None:
+        """As ``catch_up``, of several rows at once, each from a first tick of its own.
+
+        A step costs its call, however few rows it gets: a shard that was away finds dozens of transfers, and stepping
+        each of them by itself would take longer than what it missed. No id may be there twice.
+        """
+        earliest_tick = last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US)
+        moved = [rows.copy() for rows, _ in parts]
+        joins: dict[int, list[int]] = {}
+        for number, (rows, first_tick) in enumerate(parts):
+            if len(rows) and max(first_tick, earliest_tick) <= last_tick:
+                joins.setdefault(max(first_tick, earliest_tick), []).append(number)
+        if not joins:  # before the seed there is no world tick to call the plugin with
+            return moved
         traced = len(self.effects.ticks)
         done = False
+        together, order = self.schema.empty(), [number for _, numbers in sorted(joins.items()) for number in numbers]
         try:
-            for tick in range(first_tick, last_tick + 1):
-                before = rows.hashes() if self.trace else None
-                self.step(rows, tick)
-                self.trace_tick(tick, rows, before)
+            for tick in range(min(joins), last_tick + 1):
+                if tick in joins:
+                    together = Columns.concat(self.schema, [together, *(moved[number] for number in joins[tick])])
+                before = together.hashes() if self.trace else None
+                self.step(together, tick)
+                self.trace_tick(tick, together, before)
             done = self.lease_held()
         finally:
             if not done:
                 del self.effects.ticks[traced:]
         if not done:
             return None
-        self.stats.catch_up_ticks += last_tick + 1 - first_tick
-        return rows
+        self.stats.catch_up_ticks += sum((last_tick + 1 - first) * len(numbers) for first, numbers in joins.items())
+        start = 0
+        for number in order:
+            end = start + len(moved[number])
+            moved[number] = together.take(slice(start, end)).copy()
+            start = end
+        return moved
 
     def trace_tick(self, tick: int, rows: Columns, before: U64 | None) -> None:
         """One record a row of ``rows`` as they are now; ``before``: their hashes before the step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -220,20 +221,22 @@ class IncomingTransfers:
         """Step 2: every accepted one with K <= tick, if the state to start from is there."""
         self._began.clear()
         late_us = self.context.grid.start_us(tick)
-        for incoming in [i for i in self.open.values() if i.switch_tick <= tick]:
-            ready = (
-                # Another version's step may give other bits: only its own last state is what it ended with.
-                (self.context.simulation.exact and not incoming.upgraded)
-                or incoming.final is not None
-                or late_us >= incoming.transfer_time_us + FINAL_PATIENCE_US
-            )
-            if incoming.state is not IncomingState.ACCEPTED or not ready:
-                continue
-            rows = self._start_rows(incoming, tick)
-            if rows is None:
+        due = [i for i in self.open.values() if i.switch_tick <= tick and self._is_ready(i, late_us)]
+        for together in _without_repeats(due):
+            starts = self._start_rows(together, tick)
+            if starts is None:
                 break  # without the lease nothing is adopted
-            self._take(incoming, IncomingInput.SWITCH, tick=tick, rows=rows)
+            for incoming, rows in zip(together, starts, strict=True):
+                self._take(incoming, IncomingInput.SWITCH, tick=tick, rows=rows)
         self._forget(late_us)
+
+    def _is_ready(self, incoming: Incoming, late_us: int) -> bool:
+        return incoming.state is IncomingState.ACCEPTED and (
+            # Another version's step may give other bits: only its own last state is what it ended with.
+            (self.context.simulation.exact and not incoming.upgraded)
+            or incoming.final is not None
+            or late_us >= incoming.transfer_time_us + FINAL_PATIENCE_US
+        )
 
     def after_step(self, tick: int, unix_us: int) -> None:
         """After step 3: gap and continuity of what was adopted in this tick."""
@@ -335,22 +338,23 @@ class IncomingTransfers:
         incoming.next_try_us = NOT_SCHEDULED
         context.request(Adopted(shard=context.shard, epoch=context.epoch, transfer=incoming.id))
 
-    def _start_rows(self, incoming: Incoming, tick: int) -> Columns | None:
-        """As of the end of ``tick - 1``: the final state, or the offered one moved forward to the end of K - 1.
+    def _start_rows(self, together: Sequence[Incoming], tick: int) -> list[Columns] | None:
+        """Of each as of the end of ``tick - 1``: the final state, or the offered one moved forward to the end of K - 1.
 
         Ticks from K on are this shard's, so an adoption that comes late simulates them now: nobody else does.
         Before the transfer changes its state, since ``step`` may raise here: it is then as accepted as before, and
         is adopted once the simulation works again. None: the lease ended meanwhile.
         """
-        context = self.context
-        if incoming.final is not None:
-            rows = incoming.final
-        elif context.simulation.exact:
-            rows = context.forward(incoming.rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
-        else:
-            rows = incoming.rows
-        rows = self.without_older_or_newer(rows)
-        return context.catch_up(rows, incoming.switch_tick, tick - 1)
+        context, parts = self.context, []
+        for incoming in together:
+            if incoming.final is not None:
+                rows = incoming.final
+            elif context.simulation.exact:
+                rows = context.forward(incoming.rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
+            else:
+                rows = incoming.rows
+            parts.append((self.without_older_or_newer(rows), incoming.switch_tick))
+        return context.catch_up_together(parts, tick - 1)
 
     def _adopt(self, incoming: Incoming, rows: Columns, tick: int) -> None:
         context = self.context
@@ -437,3 +441,9 @@ class IncomingTransfers:
             del self._handled[transfer]
         for transfer in [t for t, b in self._unmatched.items() if b.unix_us + 2_000_000 <= now_us]:
             del self._unmatched[transfer]
+
+
+def _without_repeats(due: Sequence[Incoming]) -> list[Sequence[Incoming]]:
+    """All at once, or one after the other where some id is in several of them: then each must see the one before."""
+    ids = np.concatenate([incoming.rows.id for incoming in due]) if due else np.zeros(0, np.uint64)
+    return [due] if len(np.unique(ids)) == len(ids) else [[incoming] for incoming in due]

@@ -22,9 +22,8 @@ RATE_WINDOW_US = 500_000
 FULL_RATE = 0.9
 WARM_UPS = 8
 GROWING = 1.05
-OWNED_PATIENCE_S = 20.0
-RATE_PATIENCE_S = 8.0
-"""After a round's end; what is not over by then is never over."""
+PATIENCE_S = {"owned_s": 20.0, "cleared_s": 20.0, "full_rate_s": 8.0}
+"""After a round's end; what has not come by then never comes."""
 PAIRED = 0.5
 """So many rounds have two faults at once."""
 SPECIAL = ("disk-full", "redis-forgets")
@@ -35,7 +34,8 @@ SPECIAL_EVERY = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """One fault and its times in seconds: from the strike until it was noticed, and from its round's end until every
-    entity was simulated again, and until the rate of handoffs was what it was; None: never."""
+    entity was simulated again, until no transfer was open that should have switched before that end, and until the
+    rate of handoffs was what it was; None: never."""
 
     kind: str
     shards: tuple[str, ...]
@@ -46,6 +46,7 @@ class Measured:
     lasted_s: float
     detected_s: float | None
     owned_s: float | None
+    cleared_s: float | None
     full_rate_s: float | None
     lost: int
     doubled: int
@@ -179,11 +180,11 @@ class Driver:
                 if not fault.ended_us:
                     fault.end()
         end_us = max(fault.ended_us for fault in faults)
-        owned_s, full_s = self._wait_until_whole(faults, end_us)
+        times = self._wait_until_whole(faults, end_us)
         self.meter.judges = True
         self._look(faults, since_us=end_us)
         for fault, other in zip(faults, [*faults[1:], *faults[:1]], strict=True):
-            self._note(fault, beside=other.kind if other is not fault else "", owned_s=owned_s, full_s=full_s)
+            self._note(fault, beside=other.kind if other is not fault else "", times=times)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
@@ -225,18 +226,30 @@ class Driver:
             self._look(faults, since_us=0)
             time.sleep(POLL_S)
 
-    def _wait_until_whole(self, faults: Sequence[Fault], end_us: int) -> tuple[float | None, float | None]:
-        owned_s = full_s = None
+    def _wait_until_whole(self, faults: Sequence[Fault], end_us: int) -> dict[str, float]:
+        """Seconds from ``end_us`` by name, as in ``Measured``; what never came is not there."""
+        times: dict[str, float] = {}
         passed_s = 0.0
-        while (owned_s is None and passed_s < OWNED_PATIENCE_S) or (full_s is None and passed_s < RATE_PATIENCE_S):
+        while any(name not in times and passed_s < patience_s for name, patience_s in PATIENCE_S.items()):
             time.sleep(POLL_S)
             owned = self._look(faults, since_us=end_us)
+            oldest_us = self._oldest_switch_us()
             passed_s = (now_us() - end_us) / 1e6
-            if owned_s is None and owned == len(self.fleet.expected):
-                owned_s = passed_s
-            if full_s is None and self.meter.window_since(end_us) and self.meter.rate() >= FULL_RATE * self.full_rate:
-                full_s = passed_s
-        return owned_s, full_s
+            full = self.meter.window_since(end_us) and self.meter.rate() >= FULL_RATE * self.full_rate
+            for name, reached in (
+                ("owned_s", owned == len(self.fleet.expected)),
+                ("cleared_s", oldest_us is not None and oldest_us >= end_us),
+                ("full_rate_s", full),
+            ):
+                if reached:
+                    times.setdefault(name, passed_s)
+        return times
+
+    def _oldest_switch_us(self) -> float | None:
+        try:
+            return self.fleet.reader.oldest_switch_us()
+        except redis.RedisError:
+            return None
 
     def _look(self, faults: Sequence[Fault], *, since_us: int) -> int | None:
         self.fleet.fail_if_ended()
@@ -247,7 +260,7 @@ class Driver:
                 continue
         return self.meter.look(since_us)
 
-    def _note(self, fault: Fault, *, beside: str, owned_s: float | None, full_s: float | None) -> None:
+    def _note(self, fault: Fault, *, beside: str, times: Mapping[str, float]) -> None:
         detected = fault.detected_us
         before = sum(one.lost for one in self.measured), sum(one.doubled for one in self.measured)
         one = Measured(
@@ -258,8 +271,9 @@ class Driver:
             beside=beside,
             lasted_s=(fault.ended_us - fault.struck_us) / 1e6,
             detected_s=(detected - fault.struck_us) / 1e6 if detected else None,
-            owned_s=owned_s,
-            full_rate_s=full_s,
+            owned_s=times.get("owned_s"),
+            cleared_s=times.get("cleared_s"),
+            full_rate_s=times.get("full_rate_s"),
             lost=len(self.meter.lost) - before[0],
             doubled=len(self.meter.doubled) - before[1],
         )
@@ -276,6 +290,6 @@ def to_line(number: int, one: Measured) -> str:
     where = " ".join(one.shards) + (f" at {one.at}" if one.at else "")
     return (
         f"{number:4d} {one.kind:<14} {'open' if one.open else '    '} noticed {seconds(one.detected_s)}  "
-        f"owned {seconds(one.owned_s)}  rate {seconds(one.full_rate_s)} s  lost {one.lost} doubled {one.doubled}  "
-        f"{where}{f' beside {one.beside}' if one.beside else ''}"
+        f"owned {seconds(one.owned_s)}  cleared {seconds(one.cleared_s)}  rate {seconds(one.full_rate_s)} s  "
+        f"lost {one.lost} doubled {one.doubled}  {where}{f' beside {one.beside}' if one.beside else ''}"
     )

@@ -7,6 +7,7 @@ shard holds by its manifest and journal is lost, one that two hold is doubled, a
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,6 +135,11 @@ class Reader:
             for shard in self.shards:
                 pipeline.exists(f"{self._prefix}lease:{shard}")
             return frozenset(shard for shard, lease in zip(self.shards, pipeline.execute(), strict=True) if lease)
+
+    def oldest_switch_us(self) -> float:
+        """Switch time of the oldest transfer that is not cleared, Unix microseconds; infinite where there is none."""
+        oldest = self._client.zrange(f"{self._prefix}active", 0, 0, withscores=True)
+        return float(oldest[0][1]) if oldest else math.inf
 
     def completed(self) -> int:
         """Entities whose transfer was cleared, as the scripts count them."""

@@ -23,6 +23,7 @@ FAULT = Measured(
     lasted_s=3.5,
     detected_s=3.0,
     owned_s=0.2,
+    cleared_s=1.2,
     full_rate_s=1.0,
     lost=0,
     doubled=0,
@@ -61,6 +62,8 @@ def test_a_good_run() -> None:
         ({"report": {"entities": {"missing": 2, "doubled": 1}}}, 2, 0),
         ({"report_faults": ["chaos-1 broke", "the watchdog's LIMBO stood too long, 1 times"]}, 1, 1),
         ({"measured": [replace(FAULT, owned_s=5.1)]}, 0, 1),
+        ({"measured": [replace(FAULT, cleared_s=3.6)]}, 0, 1),
+        ({"measured": [replace(FAULT, cleared_s=3.6, beside="redis-restart")]}, 0, 0),
         ({"measured": [replace(FAULT, owned_s=None, full_rate_s=None)]}, 0, 1),
     ],
 )

@@ -62,7 +62,8 @@ def play(fleet: Fleet) -> Callable[[Fault], None]:
 
     def until_whole(fault: Fault) -> None:
         meter = Meter(fleet)
-        fault.aim_s = LIMIT_S  # it strikes at its step, however slow the machine
+        if isinstance(fault, KillSource | Pause) and fault.point is not None:
+            fault.aim_s = LIMIT_S  # it strikes at its step, however slow the machine
         fault.strike()
         while now_us() - fault.struck_us < fault.hold_s * 1e6:
             meter.look(0)

@@ -41,7 +41,7 @@ def test_what_was_found_stays_mended(name: str) -> None:
 
 
 def test_everything_in_the_corpus_belongs_to_a_target() -> None:
-    assert {path.name for path in CORPUS.iterdir()} <= set(TARGETS)
+    assert {path.name for path in CORPUS.glob("*")} <= set(TARGETS)  # no folder as long as nothing was ever found
 
 
 @pytest.mark.parametrize("name", TARGETS)

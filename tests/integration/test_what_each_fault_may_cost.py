@@ -12,7 +12,7 @@ anything took: a busy machine would fail it. `make chaos` does (tests/chaos).
 | Redis restarted; wiped, lagging | ``test_redis_restarted``; test_redis_forgets.py |
 | clock of one shard jumping; off by 10 s | ``test_clock_jumps``, ``test_clock_off_by_10_s`` |
 | operator killed or away | local/test_fleet.py (the supervisor), operator/test_survival.py, tests/e2e |
-| apiserver away; kubelet stopped, node gone | tests/e2e/test_4_trouble.py, tests/e2e/test_3_nodes.py |
+| apiserver away; kubelet stopped, node gone | tests/e2e; local/test_takeover.py, operator/test_takeover.py |
 | a planned move | tests/simulation/test_layout_changes.py, tests/e2e/test_3_changes.py |
 | the whole machine suspended | documented, not tested |
 """

@@ -70,13 +70,13 @@ def test_shrinking_keeps_what_breaks_the_rule() -> None:
 
 
 def test_too_few_transfers_faults_or_pairs_are_red() -> None:
-    result = run_plan(make_plan(3))
-    totals = Totals(first=3, next_seed=3)
+    result = run_plan(make_plan(5))
+    totals = Totals(first=5, next_seed=5)
     totals.add(result, 0.1)
     assert not totals.complaints()
     totals.completed, totals.struck = 19, 2
     assert ["fewer than 20" in c or "fewer than 3" in c for c in totals.complaints()] == [True, True]
-    totals.next_seed = 3 + campaign.PAIRS_FROM_SEEDS
+    totals.next_seed = 5 + campaign.PAIRS_FROM_SEEDS
     totals.completed = totals.struck = 1_000_000
     missing = [c for c in totals.complaints() if c.startswith("never hit: ")]
     assert len(missing) == len(campaign.PAIRS) - sum(count > 0 for count in totals.pairs.values())

@@ -78,7 +78,7 @@ def plan_elastic(desired: Desired, observed: Observed, around: Surroundings, now
         return plan(desired, observed, now_us)
     view = _View.of(desired, observed, around, layout)
     takeovers = view.takeovers(now_us)
-    change = view.without(takeovers) if takeovers else view.next_layout()
+    change = view.without(takeovers) or view.next_layout()
     keep = set(view.here) | set(view.newcomers) | view.owners
     actions: list[Action] = [WriteLayout(layout=change)] if change is not None else []
     actions += takeovers

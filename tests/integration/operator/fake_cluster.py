@@ -252,6 +252,8 @@ class Kubelet:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
+        # Not canceled before they have ended: what asyncio keeps of a process would outlive its loop.
+        await asyncio.gather(*(process.wait() for process in self.processes.values()))
         for task in list(self.tasks):
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shardfleet_operator.cluster.metrics import OPERATOR_METRICS, OperatorSight, operator_text
 from shardfleet_operator.operator_process import Operator, OperatorOptions
 
+from ..local.collector import Collector
 from ..servers import RedisServer
 from .bench import CLOCK, Bench
 from .fake_cluster import fleet
@@ -59,6 +60,8 @@ async def test_every_metric_of_the_table_is_there_and_says_what_the_status_says(
     await bench.until(bench.is_available)
     await bench.until(lambda: value(read(bench), "shardfleet_fleet_handoffs", shardfleet_transfer_outcome="completed"))
     await bench.until(lambda: bench.is_settled(2) and bench.reason("TransfersHealthy") == "AsExpected")
+    counted = {"shardfleet_census_result": "owned"}  # the first census may be older than the seed
+    await bench.until(lambda: value(read(bench), "shardfleet_fleet_entities", **counted) == 50)
     found = read(bench)
     table = {row.metric.prometheus_name.removesuffix("_total"): row.metric for row in OPERATOR_METRICS}
     assert set(found) == set(table)
@@ -99,15 +102,20 @@ async def test_a_look_that_fails_is_counted_by_its_error(bench: Bench) -> None:
     assert "shardfleet_fleet_entities" not in found, "nobody has counted"
 
 
-async def test_an_operator_that_waits_for_its_lease_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API server that the operator logs in to."""
     config = {
         "current-context": "test",
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "system"}}],
-        "clusters": [{"name": "test", "cluster": {"server": "http://127.0.0.1:9"}}],  # away
+        "clusters": [{"name": "test", "cluster": {"server": "http://127.0.0.1:9"}}],
         "users": [{"name": "test", "user": {"token": "t"}}],
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+
+
+async def test_an_operator_that_waits_for_its_lease_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away(tmp_path, monkeypatch)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -127,3 +135,26 @@ async def test_an_operator_that_waits_for_its_lease_says_so(tmp_path: Path, monk
         operator.stop()
         assert await running == 0
     assert value(found, "shardfleet_operator_leader") == 0 and "shardfleet_operator_leader" in found
+
+
+async def test_an_operator_sends_its_metrics_where_the_standard_variables_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away(tmp_path, monkeypatch)
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        operator = Operator(OperatorOptions(), CLOCK)
+        running = asyncio.create_task(operator.run())
+        try:
+            async with asyncio.timeout(10):
+                while not collector.metrics():  # noqa: ASYNC110 - another thread's
+                    await asyncio.sleep(0.02)
+        finally:
+            operator.stop()
+            assert await running == 0
+        [sent] = collector.metrics().values()
+    assert sent[""]["service.name"] == "shardfleet-operator"
+    [point] = sent["shardfleet.operator.leader"].sum.data_points
+    assert (point.as_int, sent["shardfleet.operator.leader"].unit) == (0, "{operator}")
+    assert "shardfleet.operator.reconcile.duration" in sent

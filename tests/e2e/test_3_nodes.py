@@ -14,7 +14,7 @@ from .release import Release
 from .traces import Traces
 from .worlds import CROWD, PATIENCE_S, proved, world
 
-AWAY_S = 25
+AWAY_S = 30
 """The API server stands still for so long: longer than the operator's Lease lasts."""
 
 

@@ -153,13 +153,15 @@ class Traces:
 
     def pause_api_server(self, seconds: int, *, after_s: int) -> None:
         """SIGSTOP soon, SIGCONT after a while: requests and watches hang, and nobody is told why."""
-        code = _FIND + (
-            "assert found, 'no kube-apiserver'\n"
-            f"script = f'sleep {after_s}; kill -STOP {{found[0]}}; sleep {seconds}; kill -CONT {{found[0]}}'\n"
-            "quiet = subprocess.DEVNULL\n"
-            "subprocess.Popen(['sh', '-c', script], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)\n"
-        )
-        self._run(self._control_plane(), code, "kube-apiserver")
+        script = f"sleep {after_s}; kill -STOP {{0}}; sleep {seconds}; kill -CONT {{0}}"
+        self._detached(self._control_plane(), script, "kube-apiserver")
+
+    def stop_kubelet(self, node: str, seconds: int, *, kill: str) -> None:
+        """SIGSTOP to the kubelet and SIGKILL to ``kill``, a shard there, whose end nobody tells; SIGCONT later."""
+        found = self._run(node, _FIND + "print(*found)", "shard", "--shard", kill).split()
+        assert found, f"no shard {kill} on {node}"
+        script = f"sleep 1; kill -STOP {{0}}; sleep 1; kill -KILL {' '.join(found)}; sleep {seconds}; kill -CONT {{0}}"
+        self._detached(node, script, "/usr/bin/kubelet")
 
     def audit_log(self) -> str:
         """What the API server wrote down of the operator's requests; '' where it keeps no such log."""
@@ -170,6 +172,16 @@ class Traces:
         nodes = self.kubectl.items("nodes", "-l", "node-role.kubernetes.io/control-plane")
         assert nodes, "this cluster shows no control plane among its nodes"
         return str(nodes[0]["metadata"]["name"])
+
+    def _detached(self, node: str, script: str, *words: str) -> None:
+        """A shell script on a node that goes on by itself; {0} is the process with these words on its command line."""
+        code = _FIND + (
+            f"assert found, 'no {words[0]}'\n"
+            f"script = {script!r}.format(found[0])\n"
+            "quiet = subprocess.DEVNULL\n"
+            "subprocess.Popen(['sh', '-c', script], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)\n"
+        )
+        self._run(node, code, *words)
 
     def _run(self, node: str, code: str, *words: str) -> str:
         """Python as root among all processes of a node."""

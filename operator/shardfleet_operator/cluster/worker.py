@@ -119,6 +119,8 @@ class FleetWorker:
         """The fleet's object as it is. A change of its status alone, which is our own, wakes nobody."""
         before, self.situation.body = self.situation.body["metadata"], body
         now = body["metadata"]
+        if before.get("deletionTimestamp") != now.get("deletionTimestamp"):
+            self._heard_us = self._clock.now_unix_us()  # its pods have had no reason to say anything before
         if any(before.get(key) != now.get(key) for key in ("generation", "deletionTimestamp", "finalizers")):
             self._retry_s = 0.0
             self.wake()

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     summed = results.to_dict()
-    broken = any(summed[name]["max"] > 0 for name in ("lost", "doubled") if name in summed)
+    broken = any(summed[name]["max"] > 0 for name in ("lost", "doubled", "false_verdicts") if name in summed)
     return 1 if failures or broken else 0
 
 

@@ -158,22 +158,35 @@ class Driver:
 
 
 async def pod_events(access: Access) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
-    """All pods of fleets as they are, then every change, for as long as the apiserver goes on."""
+    """All pods of fleets as they are, then every change; anew where the apiserver ends the watch, as it does with a
+    watcher that is slower than what happens."""
     headers = {"Authorization": f"Bearer {access.token}"}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=None)
     query = {"labelSelector": names.FLEET_LABEL}
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=LINE_BYTES) as session:
         url, context = access.server + PODS, access.context()
-        async with session.get(url, params=query, ssl=context) as answer:
-            listed = await answer.json()
-        for body in listed["items"]:
-            yield "ADDED", body
-        version = listed["metadata"]["resourceVersion"]
-        watch = {**query, "watch": "1", "resourceVersion": version, "timeoutSeconds": "36000"}
-        async with session.get(url, params=watch, ssl=context) as answer:
-            async for line in answer.content:
-                event = json.loads(line)
-                yield event["type"], event["object"]
+        known: dict[str, Mapping[str, Any]] = {}
+        while True:
+            async with session.get(url, params=query, ssl=context) as answer:
+                listed = await answer.json()
+            there = {body["metadata"]["uid"]: body for body in listed["items"]}
+            for body in [body for uid, body in known.items() if uid not in there]:
+                yield "DELETED", body
+            for body in there.values():
+                yield "ADDED", body
+            known = there
+            version = listed["metadata"]["resourceVersion"]
+            watch = {**query, "watch": "1", "resourceVersion": version, "timeoutSeconds": "36000"}
+            async with session.get(url, params=watch, ssl=context) as answer:
+                async for line in answer.content:
+                    event = json.loads(line)
+                    kind, body = event["type"], event["object"]
+                    if kind == "ERROR":  # what it was to go on from is too old
+                        break
+                    known[body["metadata"]["uid"]] = body
+                    if kind == "DELETED":
+                        del known[body["metadata"]["uid"]]
+                    yield kind, body
 
 
 def main(arguments: list[str] | None = None) -> int:

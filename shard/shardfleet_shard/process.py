@@ -117,7 +117,7 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
     await store.connect()
     try:
         await store.join(founds=False)
-        await _wait_until_open(store, config)
+        await wait_until_open(store, config)
         joined = await store.join(schema, takes=reader.takes, simulation=config.simulation, founds=False)
     except SchemaChanged:
         await store.close()  # so that what it says is its last words
@@ -171,7 +171,7 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
         await store.close()
 
 
-async def _wait_until_open(store: RedisStore, config: FleetConfig) -> None:
+async def wait_until_open(store: RedisStore, config: FleetConfig) -> None:
     """A Redis that restarted first hears what living shards know. Where none lives, nobody says anything."""
     told = False
     while True:

@@ -144,7 +144,7 @@ class ReplyDesk:
             return reply
         if not serving:
             self._begin_anew()
-        elif reason is RefusedReason.GENERATION:
+        elif reason is RefusedReason.GENERATION and not (self.roll_call.on and reply.detail == self.context.generation):
             self.roll_call.notice(reply.detail, now_us, boottime_us)
         elif not self.roll_call.on:  # emptied, without a restart: it knows nobody any more
             self.roll_call.notice(self.context.generation, now_us, boottime_us)

@@ -161,7 +161,7 @@ class Context:
     def forward(self, rows: Columns, first_tick: int, last_tick: int) -> Columns:
         """A copy of ``rows`` moved through ticks first..last; nothing is traced: these ticks are another's."""
         rows = rows.copy()
-        for tick in range(first_tick, last_tick + 1):
+        for tick in range(first_tick, last_tick + 1) if len(rows) else ():
             self.step(rows, tick)
         return rows
 

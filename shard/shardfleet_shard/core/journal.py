@@ -57,6 +57,11 @@ class JournalFollower:
         """It was read, and is not applied yet."""
         return key not in self.applied and any(key_of(entry) == key for entry in self.pending)
 
+    def has_applied(self, entry: JournalEntry) -> bool:
+        """It was read, and nothing is left to be done for it."""
+        waits = any(one.id == entry.id and key_of(one) not in self.applied for one in self.pending)
+        return _order(entry.id) <= _order(self.read_through) and not waits
+
     @property
     def settled(self) -> bool:
         """Everything read is applied."""

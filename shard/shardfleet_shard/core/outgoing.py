@@ -352,7 +352,6 @@ class OutgoingTransfers:
         gone, sequences = context.tracker.release([outgoing.id.sequence for outgoing in leaving])
         context.stats.handed_over_out += len(gone)
         now_us = context.clock.now_unix_us()
-        context.shadows.forget(now_us)
         for outgoing in leaving:
             tick = outgoing.rows_tick if outgoing.rows_tick >= 0 else context.rows_tick
             rows = gone.take(sequences == outgoing.id.sequence)

@@ -158,6 +158,7 @@ class RollCall:
 
     def _rejoin(self) -> Rejoin:
         context, layout = self.context, self.membership.layout
+        context.shadows.forget(context.clock.now_unix_us())
         return Rejoin(
             shard=context.shard,
             epoch=context.epoch,

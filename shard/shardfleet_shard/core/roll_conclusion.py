@@ -7,6 +7,7 @@ to this shard, and that nobody claimed, come.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -96,20 +97,22 @@ class RollConclusion:
 
     def _read_journal_anew(self) -> None:
         """Positions of before mean nothing in a journal that went back or began again."""
-        self.context.journal = journal = JournalFollower()
+        former, journal = self.context.journal, JournalFollower()
+        self.context.journal = journal
         self.stream.waiting = []
         self.journal_reader.begin_anew()
         self.takeovers.begin_anew()
         journal.read(self.record.entries)
         for entry in self.record.entries:
             if entry.kind in GAINS:
-                self._take_gain(entry, journal)
+                self._take_gain(entry, journal, had_before=former.has_applied(entry))
             elif entry.kind is EntryKind.TAKEOVER:
                 self.takeovers.take(entry)  # of its rows, those that came before are left out
             elif not self.mailbox.will_release(entry):
                 self.journal_reader.remove(entry)
 
-    def _take_gain(self, entry: JournalEntry, journal: JournalFollower) -> None:
+    def _take_gain(self, entry: JournalEntry, journal: JournalFollower, *, had_before: bool) -> None:
+        """``had_before``: its rows were here once, and whoever got them since has simulated them."""
         incoming = self.mailbox.incoming.open.get(entry.transfer) if entry.transfer is not None else None
         if incoming is not None and incoming.state is IncomingState.ACCEPTED:
             return  # applied when it is adopted
@@ -120,10 +123,9 @@ class RollConclusion:
             return
         rows, entry = rows.take(news), self.context.entry_after_rests(entry)
         self._here.update(zip(rows.id.tolist(), rows.version.tolist(), strict=True))
-        if entry.kind is EntryKind.IN:
-            self.mailbox.take_from_journal(entry, rows)
-        else:
-            self.stream.take_spawn(entry, rows)
+        # An accepted transfer into this process is open at it, or was: an `in` that is not brings back what was here.
+        restored = had_before and entry.kind is not EntryKind.IN
+        self.stream.take_spawn(replace(entry, kind=EntryKind.RESTORE) if restored else entry, rows)
 
     def _take_up_the_unclaimed(self) -> None:
         """Rows of the stored manifest: it is of an earlier moment than this shard's own knowledge, or of a process that

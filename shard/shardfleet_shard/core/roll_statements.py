@@ -49,8 +49,8 @@ def _waiting(context: Context, stream: EntityStream) -> Iterator[Statement]:
     """Rows whose first tick has not come; Redis may still have their entry."""
     for entry, rows in stream.waiting:
         said = JournalEntry(
-            id=entry.id,
-            kind=entry.kind,
+            id=entry.id if entry.transfer is None else "",
+            kind=entry.kind if entry.transfer is None else EntryKind.RESTORE,
             count=len(rows),
             tick=entry.tick,
             offer_tick=entry.offer_tick,

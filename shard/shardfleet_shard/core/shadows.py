@@ -47,9 +47,11 @@ class Shadows:
     despawned: deque[Despawned] = field(default_factory=deque)
 
     def release(self, outgoing: Outgoing, rows: Columns, *, tick: int, now_us: int) -> None:
+        self.forget(now_us)
         self.released.append(Released(outgoing=outgoing, rows=rows, tick=tick, until_us=now_us + REMEMBER_US))
 
     def despawn(self, ids: U64, versions: U32, *, now_us: int) -> None:
+        self.forget(now_us)
         if len(ids):
             until_us = now_us + REMEMBER_US + MARGIN_US
             self.despawned.append(Despawned(ids=ids, versions=versions, until_us=until_us))

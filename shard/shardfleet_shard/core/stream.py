@@ -9,6 +9,7 @@ from ..errors import SimulationError, UsageError
 from .columns import Columns, first_duplicate
 from .context import CATCH_UP_LIMIT_US, Context
 from .election import OwnershipElection
+from .journal import key_of
 from .journal_requests import EntryKind, JournalEntry
 from .layout import Layout
 from .outgoing import RETRY_US
@@ -183,7 +184,7 @@ class EntityStream:
                 keep = np.ones(len(rows), bool)
                 keep[here] = False
                 rows = rows.take(keep)
-            if entry.kind is EntryKind.RESTORE:
+            if entry.kind in (EntryKind.RESTORE, EntryKind.IN):
                 self._take_restored(entry, rows, tick)
                 self.waiting = [other for other in self.waiting if other is not pair]
                 continue
@@ -209,7 +210,7 @@ class EntityStream:
         context.event("adopt", tick, rows.id, rows.version, origin="manifest", state_tick=state_tick)
         context.tracker.add(rows, since_tick=tick)
         if entry.id:  # else it comes from the manifest itself
-            context.journal.apply(entry.id)
+            context.journal.apply(key_of(entry))
 
 
 def group_by_cell(rows: Columns, layout: Layout, *, tick: int) -> tuple[SpawnGroup, ...]:

@@ -27,6 +27,13 @@ class IdBitmaps(NamedTuple):
     bitmaps: bytes
     doubled: bytes
 
+    @property
+    def counts(self) -> bytes:
+        """Different ids in each bucket; u16 each."""
+        bits = np.unpackbits(np.frombuffer(self.bitmaps, np.uint8).reshape(-1, BITMAP_BYTES), axis=1)
+        counts: bytes = bits.sum(axis=1).astype("<u2").tobytes()
+        return counts
+
 
 def to_bitmaps(parts: Sequence[bytes]) -> IdBitmaps:
     """From packed u64, in any order."""

@@ -30,7 +30,7 @@ def rejoin(r: Rejoin) -> tuple[Argument, ...]:
         *(r.schema_hash, r.schema, " ".join(map(str, r.takes))),
         *(world.layout_version, world.layout, world.phase, int(world.seeded), world.origin_tick),
         *(" ".join(str(number) for rest in world.rests for number in rest), world.arrivals_through),
-        *(alive.ids, alive.buckets, alive.bitmaps, "staged" if staged else "inline"),
+        *(alive.ids, alive.buckets, alive.bitmaps, alive.counts, "staged" if staged else "inline"),
     ]
     for statement in r.statements:
         arguments += _statement(statement, staged=staged)

@@ -46,3 +46,19 @@ def test_an_entry_behind_one_that_is_not_applied_does_not_count() -> None:
     assert follower.position == ENTRIES[0].id
     follower.apply(key_of(ENTRIES[1]))
     assert follower.position == ENTRIES[2].id
+
+
+def test_two_entries_of_one_transfer_are_applied_together() -> None:
+    twice = [JournalEntry(id=f"1-{n}", kind=EntryKind.IN, transfer=TransferId("a-0", 1, 1)) for n in (1, 2)]
+    follower = JournalFollower()
+    assert follower.read(twice) == twice
+    follower.apply(key_of(twice[0]))
+    assert follower.position == "1-2" and not follower.applied
+
+
+def test_what_was_applied_is_known_before_and_behind_the_position() -> None:
+    follower = JournalFollower()
+    follower.read(ENTRIES[:3])
+    follower.apply(key_of(ENTRIES[0]))
+    follower.apply(key_of(ENTRIES[2]))
+    assert [follower.has_applied(entry) for entry in ENTRIES[:4]] == [True, False, True, False]

@@ -15,8 +15,10 @@ from shardfleet_shard.config import parse_duration_us
 from shardfleet_shard.core.frames import Offer
 from shardfleet_shard.core.histogram import Histogram
 from shardfleet_shard.core.manifest import STATE_NAMES
+from shardfleet_shard.core.requests import Request
 from shardfleet_shard.core.ticks import WorldTime
 from shardfleet_shard.life import RuntimeState
+from shardfleet_shard.store.memory_state import State
 
 from . import words
 from .world import HELD, Process, World
@@ -39,6 +41,8 @@ class Interpreter:
 
     def __init__(self) -> None:
         self.world: World = None  # type: ignore[assignment]  # until `shards`
+        self.snapshot: State | None = None
+        self.aside: list[tuple[Process, Request]] = []
 
     def run(self, text: str) -> str:
         """The whole file again, with the output as it is now."""
@@ -221,6 +225,25 @@ def do_answer(i: Interpreter, a: list[str]) -> None:
 
 
 @command
+def do_put_aside(i: Interpreter, a: list[str]) -> None:
+    """put-aside a-0 BEGIN: it is on its way for long; see `arrive-late`."""
+    process = i.world.find(a[0])
+    requests = i.world.take_requests(process, a[1])
+    _some(len(requests))
+    i.aside += [(process, request) for request in requests]
+
+
+@command
+def do_arrive_late(i: Interpreter, a: list[str]) -> None:
+    """What was put aside is carried out; nobody waits for an answer any more."""
+    _some(len(i.aside))
+    for process, request in i.aside:
+        reply = words.of_reply(i.world, i.world.execute(process, request))
+        i.say(f"Redis says to {words.of_request(i.world, request, short=True)}: {reply}")
+    i.aside.clear()
+
+
+@command
 def do_redis_away(i: Interpreter, a: list[str]) -> None:
     """redis-away a-0: from now on it gets no answer at all."""
     i.world.find(a[0]).redis_away = True
@@ -229,6 +252,45 @@ def do_redis_away(i: Interpreter, a: list[str]) -> None:
 @command
 def do_redis_back(i: Interpreter, a: list[str]) -> None:
     i.world.find(a[0]).redis_away = False
+
+
+@command
+def do_remember(i: Interpreter, a: list[str]) -> None:
+    """What Redis has now, for `forget`."""
+    i.snapshot = i.world.store.snapshot()
+
+
+@command
+def do_forget(i: Interpreter, a: list[str]) -> None:
+    """forget [all]: Redis restarts as it was at `remember`, or without any data."""
+    if a == ["all"]:
+        i.world.store.wipe()
+    else:
+        assert i.snapshot is not None, "nothing is remembered"
+        i.world.store.restore(i.snapshot)
+
+
+@command
+def do_restart(i: Interpreter, a: list[str]) -> None:
+    """Redis restarts, with all data."""
+    i.world.store.restart()
+
+
+@command
+def do_roll_call(i: Interpreter, a: list[str]) -> None:
+    """roll-call [a-0 ...]: ticks, everything carried out, until these, or all, are through; says what comes of it."""
+    processes = i.named(a)
+    i.world.quiet, i.world.tells_roll_call = True, True
+    for _ in range(100):
+        i.world.tick(list(i.world.living))
+        i.world.settle_queues(held=True)
+        runtimes = [process.runtime for process in processes if not process.dead]
+        run_id = i.world.store.run_id
+        if not any(runtime.roll_call.on or runtime.context.generation != run_id for runtime in runtimes):
+            break
+    else:
+        raise AssertionError("the roll-call does not end")
+    i.world.quiet = i.world.tells_roll_call = False
 
 
 @command

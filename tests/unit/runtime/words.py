@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from shardfleet_shard.core.frames import Answer, Final, Frame, Offer
 from shardfleet_shard.core.journal_requests import Entries, Publish
+from shardfleet_shard.core.ledger import entry_rows
 from shardfleet_shard.core.requests import (
     Accept,
     Adopted,
@@ -22,6 +23,7 @@ from shardfleet_shard.core.requests import (
     Reply,
     Request,
 )
+from shardfleet_shard.core.roll_requests import Rejoin, Statement
 from shardfleet_shard.core.spawn_requests import Arrive, Despawn
 from shardfleet_shard.core.trace_events import TraceEvent
 from shardfleet_shard.core.transfer import TransferId
@@ -73,6 +75,8 @@ def of_request(world: World, request: Request, *, short: bool = False) -> str:
             text += f" {request.after + 1 + offset}..{request.through + offset}"
         case Recover():
             text += f" {request.shard}"
+        case Rejoin():
+            text += f" {request.shard}" + ("" if request.lease_ms else " without a lease")
     if short:
         return text
     match request:
@@ -82,11 +86,21 @@ def of_request(world: World, request: Request, *, short: bool = False) -> str:
             text += f" of cell {request.cell}"
         case Reject():
             text += f": {request.reason}"
+        case Rejoin():
+            said = [_of_statement(world, request.shard, statement) for statement in request.statements]
+            text += f": {', '.join(said) or 'nothing'}"
         case Arrive():
             arriving = [entity for group in request.groups for entity in np.frombuffer(group.ids, "<u8").tolist()]
             ticks = sorted({of_tick(world, group.tick) for group in request.groups}, key=int)
             text += f": {' '.join(map(str, sorted(arriving)))} from tick {' '.join(ticks)}" if arriving else ": nobody"
     return text
+
+
+def _of_statement(world: World, shard: str, statement: Statement) -> str:
+    entry = statement.entry
+    where = "" if statement.owner == shard else f" for {statement.owner}"
+    transfer = f" {of_transfer(world, entry.transfer)}" if entry.transfer is not None else ""
+    return f"{entry.kind}{transfer}{where} {of_rows(*entry_rows(entry))}"
 
 
 def of_reply(world: World, reply: Reply | None) -> str:

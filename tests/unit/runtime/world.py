@@ -113,6 +113,7 @@ class World:
         self.zero_tick = 0
         """Grid tick that scenarios call 0."""
         self.quiet = False
+        self.tells_roll_call = False
         self._simulated: dict[tuple[int, int], Process] = {}
         self._taken_us: dict[tuple[str, str], int] = {}
         """(taker, shard that it took over, itself or with another that had) -> when."""
@@ -240,24 +241,24 @@ class World:
     def carry(self, process: Process) -> None:
         """Takes what the process owes and puts it into the queues; silent requests are answered here."""
         self._tell_changes(process)
-        effects = process.runtime.take_effects()
+        effects, generation = process.runtime.take_effects(), process.runtime.context.generation
         for event in effects.events:
             self.say(words.of_event(self, process, event))
         for tick in effects.ticks:
             self._note_simulated(process, tick)
         for request in effects.requests:
             if isinstance(request, SILENT):
-                self._answer_silently(process, request)
+                self._answer_silently(process, request, generation)
                 continue
             process.requests.append(request)
-            process.generations[id(request)] = process.runtime.context.generation
+            process.generations[id(request)] = generation
             process.asked.append(request)
             if not isinstance(request, HELD):
                 self.say(f"{process.name} asks {words.of_request(self, request)}", noise=True)
         for peer, frame in effects.frames:
             if frozenset((process.shard, peer)) in self.cuts or process.name != process.shard:
                 continue
-            self.frames.append(Sent(process, peer, frame, process.runtime.context.generation))
+            self.frames.append(Sent(process, peer, frame, generation))
             if not isinstance(frame, Nudge):
                 self.say(f"{process.name} sends {words.of_frame(self, frame)} to {peer}", noise=True)
         self._tell_changes(process)
@@ -266,8 +267,7 @@ class World:
             self.say(f"{process.name} ends with {process.runtime.exit_code}{reason}")
             self.crash(process)
 
-    def _answer_silently(self, process: Process, request: Request) -> None:
-        generation = process.runtime.context.generation
+    def _answer_silently(self, process: Process, request: Request, generation: str) -> None:
         reply = None if process.redis_away else self.store.execute(request, generation=generation)
         process.runtime.receive_reply(request, reply, generation=generation)
         self.carry(process)
@@ -398,7 +398,7 @@ class World:
         self.ask(process, "TAIL")
 
     def say(self, line: str, *, noise: bool = False) -> None:
-        if line and not (noise and self.quiet):
+        if line and not (noise and self.quiet and not (self.tells_roll_call and "REJOIN" in line)):
             self.log.append(line)
 
 

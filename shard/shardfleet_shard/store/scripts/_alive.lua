@@ -14,8 +14,8 @@ end
 
 local NONE = string.rep('\0', 32)
 
--- Returns how many were not alive.
-local function add_alive(buckets, bitmaps)
+-- Returns how many were not alive. `counts`: ids of each bucket, two bytes each.
+local function add_alive(buckets, bitmaps, counts)
   local fields, added = {}, 0
   for i = 1, #buckets / 7 do
     fields[i] = string.sub(buckets, i * 7 - 6, i * 7)
@@ -23,12 +23,15 @@ local function add_alive(buckets, bitmaps)
   in_batches(fields, function(from, to)
     local stored, changed = call('HMGET', prefix .. 'ids', unpack(fields, from, to)), {}
     for i = from, to do
-      local old, new = stored[i - from + 1] or NONE, string.sub(bitmaps, i * 32 - 31, i * 32)
-      if old ~= new then
-        local all, more = or_bytes(old, new)
-        if more > 0 then
-          changed[#changed + 1], changed[#changed + 2], added = fields[i], all, added + more
-        end
+      local old, new, more = stored[i - from + 1], string.sub(bitmaps, i * 32 - 31, i * 32), 0
+      if not old then
+        local low, high = string.byte(counts, i * 2 - 1, i * 2)
+        more = low + high * 256
+      elseif old ~= new then
+        new, more = or_bytes(old, new)
+      end
+      if more > 0 then
+        changed[#changed + 1], changed[#changed + 2], added = fields[i], new, added + more
       end
     end
     if #changed > 0 then

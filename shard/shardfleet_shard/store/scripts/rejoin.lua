@@ -5,9 +5,9 @@
 -- include _alive
 -- [5] the data's format, [6] call ms, [7] lease ms, [8] tick, [9] ordinal, [10] address, [11] schema, [12] its columns,
 -- [13] schemas that it takes, [14] layout version, [15] layout, [16] phase, [17] seeded, [18] origin tick, [19] rests,
--- [20] arrivals through, [21] on: ids (sorted), their buckets and bitmaps, as in _spawn; [24] how the statements' rows
--- come: 'inline', or 'staged' under stage:<shard>:<epoch>:<tick>:rejoin<n>; then five values a statement: owner, id or
--- '', header, ids or rows, versions.
+-- [20] arrivals through, [21] on: ids (sorted), their buckets and bitmaps, as in _spawn, and how many ids each bucket
+-- has; [25] how the statements' rows come: 'inline', or 'staged' under stage:<shard>:<epoch>:<tick>:rejoin<n>; then five
+-- values a statement: owner, id or '', header, ids or rows, versions.
 local running = run_id()
 if joined ~= running then
   return refused('generation', running)
@@ -63,7 +63,7 @@ end
 
 -- What is alive.
 local now = integer(expire_gone())
-local alive = add_alive(ARGV[22], ARGV[23])
+local alive = add_alive(ARGV[22], ARGV[23], ARGV[24])
 if call('ZCARD', prefix .. 'gone') > 0 then
   local ids = {}
   for at = 1, #ARGV[21], 8 do
@@ -102,16 +102,16 @@ local function is_known(owner, entry_id, kind, transfer)
     or call('SADD', prefix .. 'told', kind .. ' ' .. transfer) == 0
 end
 
-for i = 25, #ARGV, 5 do
+for i = 26, #ARGV, 5 do
   local owner, header = ARGV[i], ARGV[i + 2]
   local kind, transfer = string.match(header, '^(%a+) (%S+)')
-  local staged = prefix .. 'stage:' .. shard .. ':' .. epoch .. ':' .. ARGV[8] .. ':rejoin' .. integer((i - 20) / 5)
+  local staged = prefix .. 'stage:' .. shard .. ':' .. epoch .. ':' .. ARGV[8] .. ':rejoin' .. integer((i - 21) / 5)
   if not is_known(owner, ARGV[i + 1], kind, transfer) then
     call('HSETNX', prefix .. 'epoch', owner, '0')
     if kind == 'out' or kind == 'despawn' then
       append(owner, header, ARGV[i + 3], ARGV[i + 4])
     else
-      append(owner, header, '', '', ARGV[24] == 'staged' and call('GET', staged) or ARGV[i + 3])
+      append(owner, header, '', '', ARGV[25] == 'staged' and call('GET', staged) or ARGV[i + 3])
     end
     if kind == 'despawn' then
       local ids, removed = {}, remove_alive(ARGV[i + 3])
@@ -124,7 +124,7 @@ for i = 25, #ARGV, 5 do
       end
     end
   end
-  if ARGV[24] == 'staged' then
+  if ARGV[25] == 'staged' then
     call('UNLINK', staged)
   end
 end

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .fleet import Fleet
 
 RETRY_US = 100_000
+TAKES_EFFECT_US = 400_000
+"""After a start that had to wait: by then it is seen that its former process simulates nothing any more."""
 
 
 class Platform:
@@ -28,6 +30,7 @@ class Platform:
         fleet = self.fleet
         if not self._reopened():
             former = fleet.processes.get(shard)
+            fleet.fault_until(fleet.now_us + RETRY_US + TAKES_EFFECT_US)
             fleet.at(fleet.now_us + RETRY_US, lambda: self._start_in_place_of(former, shard))
             return
         fleet.takeovers.started(shard)

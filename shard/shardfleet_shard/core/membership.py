@@ -132,6 +132,10 @@ class Membership:
                 self.layout = layout
         self.members = {member.shard: member for member in reply.members}
         self.claims = dict(reply.claims)
+        own = (self.context.shard, self.context.epoch)
+        stored = {path for path, owner in self.claims.items() if owner == own}
+        # A claim of before that Redis executes once more, late, replaces the one that was answered since.
+        self._claim_unknown = self._claim_unknown or stored != set(self.claimed)
         self.phase = reply.phase
         if reply.seeded:
             self.context.origin_tick, self.context.rests = reply.origin_tick, reply.rests

@@ -321,6 +321,13 @@ def do_claim(i: Interpreter, a: list[str]) -> None:
 
 
 @command
+def do_claims(i: Interpreter, a: list[str]) -> None:
+    """As Redis has them."""
+    for path, (shard, _) in sorted(i.world.store.state.claims.items()):
+        i.say(f"{path} {shard}")
+
+
+@command
 def do_phase(i: Interpreter, a: list[str]) -> None:
     """phase settle: the whole fleet, as `local up` says at its end."""
     i.world.store.state.phase = a[0]

@@ -134,13 +134,14 @@ class ReplyDesk:
         """What is left of a refusal for ``request``'s part; None: it was not executed, and is to be asked again.
 
         A successor exists: nothing that this process still does may count. Redis is another: the roll is called, where
-        this process has rows; others begin anew.
+        this process has rows; others begin anew. A lower epoch is that of a Redis that has forgotten this process, and
+        not heard it yet: what was asked overtook the REJOIN.
         """
         reason, serving = reply.reason, self.life.state in SERVING
-        if reason is RefusedReason.EPOCH:
+        if reason is RefusedReason.EPOCH and int(reply.detail) >= self.context.epoch:
             self.life.end(ExitCode.SUPERSEDED, f"a newer epoch of {self.context.shard} exists ({reply.detail})")
             return None
-        if reason not in (RefusedReason.GENERATION, RefusedReason.CLOSED):
+        if reason not in (RefusedReason.GENERATION, RefusedReason.CLOSED, RefusedReason.EPOCH):
             return reply
         if not serving:
             self._begin_anew()

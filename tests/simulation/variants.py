@@ -469,6 +469,6 @@ VARIANTS: dict[str, Variant] = {
     "short-roll-call": Variant(roll_call_shorter_than_a_lease, "a roll-call shorter than a lease", 202),
     "said-no-transfers": Variant(nothing_said_of_transfers, "REJOIN says nothing of accepted transfers", 39),
     "said-no-rows": Variant(nothing_said_of_rows, "REJOIN does not name the shard's rows", 48),
-    "no-shadows": Variant(no_shadows, "a source forgets released rows at once", 2358),
+    "no-shadows": Variant(no_shadows, "a source forgets released rows at once", None),
     "watchdog-cancels-accepted": Variant(watchdog_cancels_accepted, "the watchdog cancels accepted transfers", None),
 }

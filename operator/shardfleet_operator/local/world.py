@@ -133,6 +133,8 @@ class World:
         """
         joined = await self.store.join()
         if joined.stored == joined.generation:
+            while not await self.is_open():  # noqa: ASYNC110 - left behind by a supervisor that was killed in it
+                await asyncio.sleep(0.1)
             return
         if self.owned:
             await self.confirm_all_ended()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..core.columns import U64
 from ..core.layout import Layout
-from ..core.requests import Done, Refused
+from ..core.requests import Done, Refused, RefusedReason
 from ..core.takeover_requests import TakeOver, is_alias
 from ..errors import StoreError, StoreUnavailable
 from .keys import COUNTERS, FLEET_NAME, ROOT, fleet_of
@@ -44,7 +44,7 @@ class FleetAdmin:
         """Replaces the layout. Raises ``StoreError`` unless its version is above the stored one, or it is the same."""
         answer = await self._store.run_script("write_layout", layout.version, layout.to_json())
         if isinstance(answer, list):
-            stored = refusal(answer).detail
+            stored = self._open(refusal(answer)).detail
             raise StoreError(f"layout version {layout.version} is not above the stored {stored}")
 
     async def read_layout(self) -> Layout | None:
@@ -74,7 +74,8 @@ class FleetAdmin:
         origin = int(text) + ticks
         answer = await self._store.run_script("shift_origin", text, origin, from_tick)
         if isinstance(answer, list):
-            raise StoreError(f"the origin was moved meanwhile, from {int(text)} to {refusal(answer).detail}")
+            moved = self._open(refusal(answer)).detail
+            raise StoreError(f"the origin was moved meanwhile, from {int(text)} to {moved}")
         return origin
 
     # --- a shard that does not come back -----------------------------------------------------------------------
@@ -88,6 +89,12 @@ class FleetAdmin:
         if not isinstance(reply, Done):
             raise StoreUnavailable(f"no answer from Redis at {self._store.address}: {self._store.last_error}")
         return ""
+
+    def _open(self, refused: Refused) -> Refused:
+        """Raises ``StoreUnavailable`` where it is not the request that was wrong."""
+        if refused.reason in (RefusedReason.GENERATION, RefusedReason.CLOSED):
+            raise StoreUnavailable(f"Redis at {self._store.address} restarted, and its roll-call goes on: try again")
+        return refused
 
     # --- counting ----------------------------------------------------------------------------------------------
 

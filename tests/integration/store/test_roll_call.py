@@ -12,7 +12,7 @@ from shardfleet_shard.core.journal_requests import EntryKind, FleetRecords, Jour
 from shardfleet_shard.core.layout import Layout
 from shardfleet_shard.core.requests import Done, Joined, Observe, Observed, Refused, RefusedReason, Renew
 from shardfleet_shard.core.roll_requests import CallRoll, Ready, Rejoin, Rolled, RollPhase, Statement, WorldKnown
-from shardfleet_shard.errors import StoreError
+from shardfleet_shard.errors import StoreUnavailable
 from shardfleet_shard.process import wait_until_open
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.redis_store import RedisStore
@@ -93,7 +93,7 @@ async def test_while_it_goes_on_only_leases_that_stand_are_renewed(fleet: Fleet)
     begin = fleet.begin()
     for request in (Renew(**fleet.me(B), ttl_ms=60_000), begin, fleet.accept(begin), fleet.publish(A, 9)):
         assert (await fleet.ask(request, Refused)).reason is RefusedReason.CLOSED
-    with pytest.raises(StoreError, match="layout"):
+    with pytest.raises(StoreUnavailable, match="roll-call"):
         await FleetAdmin(fleet.store).write_layout(Layout(version=9, cells=()))
 
 

@@ -82,7 +82,7 @@ KINDS: dict[str, Kind] = {
     "request very late": Kind(0.8, _window(0.03, 0.2, longest_us=600_000)),
     "redis slow": Kind(0.7, _window(0.1, 0.6, longest_us=800_000)),
     "redis gone": Kind(0.6, _length(20_000, 1_500_000)),
-    "redis restarted": Kind(0.5, _length(20_000, 500_000)),
+    "redis restarted": Kind(0.7, _length(20_000, 500_000)),
     "redis cut from a shard": Kind(0.8, _length(50_000, 2_500_000)),
     "crash": Kind(2.5, lambda r, lease_us: {"amount": r.randint(0, 6)}),
     "stopped": Kind(0.8, _length(50_000, 900_000)),
@@ -114,9 +114,9 @@ ENDINGS: dict[str, Kind] = {
 """One at most in a plan: who is left must be able to go on. ``length_us``: from the lease's end to the takeover."""
 HARMLESS = (
     "frame lost", "frame doubled", "frame late", "frame reordered", "link cut", "link cut one way", "request doubled",
-    "request very late", "clock drifts",
+    "request very late", "request lost", "reply lost", "redis slow", "clock drifts",
 )  # fmt: skip
-"""Kinds that stop no shard and keep none from Redis."""
+"""Kinds that stop no shard, and keep none from Redis for as long as its lease."""
 LOAD = ("spawn", "despawn")
 """In plans among the faults, though nothing is wrong with them."""
 
@@ -169,7 +169,9 @@ def strike(fleet: Fleet, fault: Fault, shard: str) -> None:
         case "stopped inside a tick":
             process.clock.stop_inside(after_readings=fault.amount, for_us=fault.length_us)
         case "replaced, old one cut off" | "replaced, old one connected":
+            fleet.hits.strike(fault.kind, struck)  # before the shard's name is the successor's
             fleet.platform.replace(shard, cut_off=fault.kind.endswith("cut off"))
+            return
         case "clock set":
             fleet.host(shard).wall_offset_us = fault.amount
         case "clock drifts":

@@ -163,7 +163,7 @@ class Judge:
         config = fleet.config
         if self.owned_again_us < 0:
             if missing := self._missing():
-                bound_us = max(OWNED_AGAIN_US, config.lease_us + 2_000_000) + self._clocks_ahead_us()
+                bound_us = max(OWNED_AGAIN_US, config.lease_us + 2_000_000) + self._clocks_off_us()
                 assert after_us <= bound_us, f"A2: {missing} {after_us / 1e6:.1f} s after the last fault"
             else:
                 self.owned_again_us = after_us
@@ -192,14 +192,16 @@ class Judge:
             epoch = fleet.processes[cell.shard].runtime.context.epoch
             if fleet.redis.store.state.claims.get(cell.path) != (cell.shard, epoch):
                 return f"cell {cell.path} is not claimed by {cell.shard}"
+        # Born by a clock that is right, simulated by one that may be behind.
+        young_us = YOUNG_US + self._clocks_off_us()
         still = [
             entity
             for entity, born_us in self.born_us.items()
-            if self.seen_us.get(entity, 0) < now_us - SEEN_US and born_us < now_us - YOUNG_US
+            if self.seen_us.get(entity, 0) < now_us - SEEN_US and born_us < now_us - young_us
         ]
         return f"entities {still} have no owner that simulates them" if still else ""
 
-    def _clocks_ahead_us(self) -> int:
+    def _clocks_off_us(self) -> int:
         """A tick that a process with a clock ahead has simulated is not simulated again: its successor waits."""
         return max((abs(f.amount) for f in self.fleet.plan.faults if f.kind == "clock set"), default=0)
 

@@ -16,16 +16,18 @@ FIRST_FAULT_US = 700_000
 AIMED = 0.7
 """Share of the faults that wait for a certain state of a transfer."""
 PATIENCE_US = 1_200_000
-LOSING = 0.15
+LOSING = 0.25
 """Share of the plans in which Redis loses data."""
 LOSS_FROM_US = 1_800_000
 """By then there is more than a second to lose."""
-ENDING = 0.12
+ENDING = 0.15
 """Share of the plans in which a shard never comes back."""
 CALM = 0.04
 """Share of the plans without any fault: there nothing may stand still, and the watchdog has nothing to say."""
 RARE = ("source canceling", "source frozen", "source withdrawn", "target rejecting")
 """States that a transfer seldom comes into by itself: aimed at more often."""
+OFTEN_RARE = 0.35
+"""Share of the aims that are at one of these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +88,7 @@ def _faults(draws: random.Random, plan: Plan) -> list[Fault]:
             at_us = draws.randint(FIRST_FAULT_US, plan.faulty_us)
         aim = ""
         if draws.random() < AIMED:
-            aim = draws.choice(RARE if draws.random() < 0.35 else STATES)
+            aim = _aim(draws, OFTEN_RARE)
         faults.append(
             Fault(
                 kind=kind, at_us=at_us, shard=draws.randrange(plan.shards), aim=aim,
@@ -97,6 +99,11 @@ def _faults(draws: random.Random, plan: Plan) -> list[Fault]:
     return faults
 
 
+def _aim(draws: random.Random, rare: float) -> str:
+    """A state to wait for. ``rare``: how often one of those that seldom come."""
+    return draws.choice(RARE if draws.random() < rare else STATES)
+
+
 def _with_ending(faults: list[Fault], plan: Plan) -> list[Fault]:
     """In some plans a shard never comes back."""
     draws = random.Random(f"{plan.seed} ending")
@@ -104,7 +111,7 @@ def _with_ending(faults: list[Fault], plan: Plan) -> list[Fault]:
         return faults
     kind = draws.choice(list(ENDINGS))
     at_us = draws.randint(FIRST_FAULT_US, plan.faulty_us)
-    aim = draws.choice(RARE if draws.random() < 0.35 else STATES) if draws.random() < AIMED else ""
+    aim = _aim(draws, 2 * OFTEN_RARE) if draws.random() < AIMED else ""
     ending = Fault(
         kind=kind, at_us=at_us, shard=draws.randrange(plan.shards), aim=aim,
         patience_us=min(PATIENCE_US, max(0, plan.faulty_us - at_us)), **ENDINGS[kind].draw(draws, plan.lease_us),
@@ -120,7 +127,7 @@ def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:
     kind = draws.choice(list(LOSSES))
     loss = Fault(
         kind=kind, at_us=draws.randint(LOSS_FROM_US, max(LOSS_FROM_US, plan.faulty_us)),
-        aim=draws.choice(STATES) if draws.random() < AIMED else "", patience_us=PATIENCE_US // 2,
+        aim=_aim(draws, 2 * OFTEN_RARE) if draws.random() < AIMED else "", patience_us=PATIENCE_US,
         **LOSSES[kind].draw(draws, plan.lease_us),
     )  # fmt: skip
     return [*(fault for fault in faults if fault.kind in HARMLESS), loss]

@@ -79,6 +79,8 @@ class FragileWanderers(Wanderers):
             process.clock.lag_us += process.random.randint(0, SLOW_STEP_US)
         if self.failures and process.runtime.state == "active":
             self.failures -= 1
+            # Nobody steps without rows: it may be long since this was planned. The runtime tries again each second.
+            self._fleet.fault_until(self._fleet.now_us + 1_000_000 * (self.failures + 1))
             entities.position[:] = 77.0
             raise RuntimeError("plugin")
         return super().step(entities, tick, dt)

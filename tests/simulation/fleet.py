@@ -104,7 +104,6 @@ class Fleet:
             self.run_until(self.now_us + LOOK_US)
             if converged_us is not None and self.last_fault_us > converged_us:
                 converged_us = None  # what had been aimed has only struck now
-                self.judge.start_again()
             if converged_us is None and self.now_us >= self.last_fault_us:
                 converged_us = self.judge.converged_us()
         self.judge.check_end()

@@ -57,6 +57,7 @@ class Judge:
         """(taker, whom it took over) -> when."""
         self.owned_again_us = self.cleared_us = -1
         """How long after the last fault A2 and A3 held."""
+        self._bounds_from_us = 0
 
     @property
     def completed(self) -> int:
@@ -161,6 +162,9 @@ class Judge:
         """The present time once A2 and A3 hold, else None. Raises ``AssertionError`` past their bounds."""
         fleet, after_us = self.fleet, self.fleet.now_us - self.fleet.last_fault_us
         config = fleet.config
+        if fleet.last_fault_us > self._bounds_from_us:  # what was well after the one before may not be so any more
+            self._bounds_from_us = fleet.last_fault_us
+            self.owned_again_us = self.cleared_us = -1
         if self.owned_again_us < 0:
             if missing := self._missing():
                 bound_us = max(OWNED_AGAIN_US, config.lease_us + 2_000_000) + self._clocks_off_us()
@@ -177,10 +181,6 @@ class Judge:
                 self.cleared_us = after_us
         return fleet.now_us if self.owned_again_us >= 0 and self.cleared_us >= 0 else None
 
-    def start_again(self) -> None:
-        """A fault after all had converged: the bounds count from it."""
-        self.owned_again_us = self.cleared_us = -1
-
     def _missing(self) -> str:
         """What is not as it should be: shards that do not work, cells without a shard, entities at a standstill."""
         fleet, now_us = self.fleet, self.fleet.now_us
@@ -194,10 +194,12 @@ class Judge:
                 return f"cell {cell.path} is not claimed by {cell.shard}"
         # Born by a clock that is right, simulated by one that may be behind.
         young_us = YOUNG_US + self._clocks_off_us()
+        # Since the last fault: whom it struck may have been simulated a moment before.
+        recent_us = max(now_us - SEEN_US, fleet.last_fault_us + 1)
         still = [
             entity
             for entity, born_us in self.born_us.items()
-            if self.seen_us.get(entity, 0) < now_us - SEEN_US and born_us < now_us - young_us
+            if self.seen_us.get(entity, 0) < recent_us and born_us < now_us - young_us
         ]
         return f"entities {still} have no owner that simulates them" if still else ""
 

@@ -26,6 +26,9 @@ CALM = 0.04
 """Share of the plans without any fault: there nothing may stand still, and the watchdog has nothing to say."""
 RARE = ("source canceling", "source frozen", "source withdrawn", "target rejecting")
 """States that a transfer seldom comes into by itself: aimed at more often."""
+RAREST = ("source withdrawn", "target rejecting")
+RARELY = 0.12
+"""Share of the plans with one more fault, at one of these."""
 OFTEN_RARE = 0.35
 """Share of the aims that are at one of these."""
 
@@ -73,7 +76,7 @@ def make_plan(seed: int) -> Plan:
     for _ in range(draws.choice([0, 0, 1, 2])):
         at_us = draws.randint(FIRST_FAULT_US, faulty_us)
         faults.append(Fault(kind=draws.choice(["spawn", "despawn"]), at_us=at_us, shard=draws.randrange(shards)))
-    faults = _with_loss(_with_ending(faults, plan), plan)
+    faults = _with_loss(_with_ending(_with_rare(faults, plan), plan), plan)
     faults = [replace(fault, number=number) for number, fault in enumerate(faults)]
     return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at_us)))
 
@@ -117,6 +120,20 @@ def _with_ending(faults: list[Fault], plan: Plan) -> list[Fault]:
         patience_us=min(PATIENCE_US, max(0, plan.faulty_us - at_us)), **ENDINGS[kind].draw(draws, plan.lease_us),
     )  # fmt: skip
     return [*faults, ending]
+
+
+def _with_rare(faults: list[Fault], plan: Plan) -> list[Fault]:
+    """In some plans one more, of any kind, at the rarest of states."""
+    draws = random.Random(f"{plan.seed} rare")
+    if not faults or draws.random() >= RARELY:
+        return faults
+    kind = draws.choice(list(KINDS))
+    at_us = draws.randint(FIRST_FAULT_US, plan.faulty_us)
+    rare = Fault(
+        kind=kind, at_us=at_us, shard=draws.randrange(plan.shards), aim=draws.choice(RAREST),
+        patience_us=min(PATIENCE_US, max(0, plan.faulty_us - at_us)), **KINDS[kind].draw(draws, plan.lease_us),
+    )  # fmt: skip
+    return [*faults, rare]
 
 
 def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:

@@ -14,7 +14,7 @@ from .shrink import shrink
 from .trace import trace_lines
 from .variants import VARIANTS
 
-SEEDS = range(40)
+SEEDS = range(50)
 pytestmark = pytest.mark.timeout(400)  # seconds of work, but of a machine that may be busy
 
 

@@ -73,8 +73,8 @@ def world(release: Release, name: str, *, shards: int, entities: int, **spec: An
 
 
 def _is_whole(status: dict[str, Any]) -> bool:
-    census = status["entities"]
-    return bool(not census["missing"] and not census["doubled"])
+    census = status.get("entities")  # none yet, where the watchdog has only just begun anew
+    return census is not None and not census["missing"] and not census["doubled"]
 
 
 def proved(traces: Traces, live: LiveFleet, folder: Path, *, bound_s: float = 5.0, planned: bool = True) -> CheckReport:

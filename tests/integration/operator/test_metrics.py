@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -17,24 +16,13 @@ from shardfleet_operator.cluster.metrics import OPERATOR_METRICS, OperatorSight,
 from shardfleet_operator.operator_process import Operator, OperatorOptions
 
 from ..local.collector import Collector
-from ..servers import RedisServer
 from .bench import CLOCK, Bench
 from .fake_cluster import fleet
+from .test_worker import bench
+
+__all__ = ["bench"]
 
 API_ANSWERS = {("apply", "Pod", 200): 2, ("get", "Lease", 0): 1}
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    with RedisServer(tcp=True) as server:
-        bench = Bench(tmp_path, server)
-        try:
-            yield bench
-        finally:
-            await bench.fleets.close()
-            assert bench.cluster.kubelet is not None
-            await bench.cluster.kubelet.close()
-        assert not bench.failures
 
 
 def read(bench: Bench, *, leads: bool = True) -> dict[str, Family]:

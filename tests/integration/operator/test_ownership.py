@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from shardfleet_operator.kube import SHARD_FLEETS
 
-from ..servers import RedisServer
 from .bench import HollowBench
 from .fake_cluster import fleet
+from .test_survival import bench
 
-
-@pytest.fixture
-async def bench() -> AsyncIterator[HollowBench]:
-    with RedisServer(tcp=True) as server:
-        bench = HollowBench(server)
-        try:
-            yield bench
-        finally:
-            await bench.fleets.close()
-            await bench.hollow.close()
-        assert not bench.failures
+__all__ = ["bench"]
 
 
 def of_a_user(kind: str, name: str, **metadata: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpawnGroup:
-    """Rows for one cell. ``ids`` packed u64, as in the rows."""
+    """Rows for one cell, which must have a claimant, also where there are none. ``ids`` packed u64, as in the rows."""
 
     cell: str
     count: int
@@ -33,7 +33,7 @@ class Spawn:
 class Seed:
     """The election's holder: as ``Spawn``, and the world's origin and mark. Once in a world's life.
 
-    Refused: NOT_OWNER, SEEDED (mark set or any id alive), UNCLAIMED, DUPLICATE. An empty seed only sets the mark.
+    Refused: NOT_OWNER, SEEDED (mark set or any id alive), UNCLAIMED, DUPLICATE. ``groups``: one for each cell.
     """
 
     shard: str

@@ -75,7 +75,8 @@ class EntityStream:
         origin = context.current_tick + LEAD_TICKS
         if self._seed_rows is None:  # kept over refusals: the plugin is asked once
             self._seed_rows = self._new_world()
-        groups = group_by_cell(self._seed_rows, layout, tick=origin)
+        # All cells, the empty ones too: the world begins when all of it is simulated, else its first arrivals are late.
+        groups = group_by_cell(self._seed_rows, layout, tick=origin, with_empty=True)
         context.request(Seed(shard=context.shard, epoch=context.epoch, origin_tick=origin, groups=groups))
         self._in_flight = True
 
@@ -213,11 +214,14 @@ class EntityStream:
             context.journal.apply(key_of(entry))
 
 
-def group_by_cell(rows: Columns, layout: Layout, *, tick: int) -> tuple[SpawnGroup, ...]:
-    """``rows`` by the cell that holds them, to be simulated from grid tick ``tick`` on."""
+def group_by_cell(rows: Columns, layout: Layout, *, tick: int, with_empty: bool = False) -> tuple[SpawnGroup, ...]:
+    """``rows`` by the cell that holds them, to be simulated from grid tick ``tick`` on.
+
+    ``with_empty``: a group for cells without rows, too.
+    """
     cells = layout.cell_index(rows.position)
     groups = []
-    for number in np.unique(cells).tolist():
+    for number in range(len(layout.cells)) if with_empty else np.unique(cells).tolist():
         part = rows.take(cells == number)
         groups.append(
             SpawnGroup(

@@ -30,6 +30,8 @@ def _spawn_groups(state: State, actor: str, groups: Sequence[SpawnGroup]) -> Ref
             return refused(RefusedReason.DUPLICATE, duplicates[0])
     state.living.update(ids)
     for group in groups:
+        if not group.count:
+            continue
         entry = JournalEntry(
             id="", kind=EntryKind.SPAWN, count=group.count, tick=group.tick, offer_tick=group.tick - 1, rows=group.rows
         )

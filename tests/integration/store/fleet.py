@@ -105,3 +105,8 @@ class Fleet:
     def spawn(self, shard: str, *ids: int, cell: str = CELL_OF[A]) -> Spawn:
         group = SpawnGroup(cell=cell, count=len(ids), ids=ids_of(*ids), rows=b"r" * len(ids), tick=50)
         return Spawn(**self.me(shard), groups=(group,))
+
+
+async def keys_of(store: RedisStore, part: str) -> list[str]:
+    (keys,) = await store.call([("KEYS", f"{store.prefix}{part}*")])
+    return sorted(key.decode().removeprefix(store.prefix) for key in keys)

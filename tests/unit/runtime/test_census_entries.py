@@ -11,7 +11,7 @@ from .interpreter import Interpreter
 def one_entity() -> Interpreter:
     """Entity 1v1 stands in a-0, nothing is under way."""
     scenario = Interpreter()
-    for line in ("shards a-0 a-1", "spawn 1 at 5,5 moving 0,0", "quiet 5"):
+    for line in ("shards a-0 a-1", "spawn 1 at 5,5 moving 0,0", "quiet 10"):
         scenario.execute(line)
     return scenario
 

@@ -104,8 +104,11 @@ local function spawn(first)
   local total = 0
   for group, owner in ipairs(owners) do
     local at = first + 4 + (group - 1) * 5
-    append(owner, 'spawn - - ' .. ARGV[at + 1] .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3], '', '', ARGV[at + 4])
-    total = total + tonumber(ARGV[at + 1])
+    local count = tonumber(ARGV[at + 1])
+    if count > 0 then
+      append(owner, 'spawn - - ' .. count .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3], '', '', ARGV[at + 4])
+      total = total + count
+    end
   end
   if total > 0 then
     call('HINCRBY', prefix .. 'counters', 'spawned', total)

@@ -3,7 +3,8 @@
     python examples/flights/run.py [--out build/flights]
 
 Prepares the data (see prepare.py), runs the fleet 300 times faster than life (about four minutes), checks its traces
-with ``shardfleet check`` and against the tracks (see verify.py). Exit code 0 only if all of it is well.
+with ``shardfleet report``, which draws them, too, and against the tracks (see verify.py). Exit code 0 only if all of it
+is well.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"the fleet runs for {seconds} s", flush=True)
     codes = {"shardfleet local up": run_fleet(out, seconds=seconds, command=command)}
     show_report(out / "report.json")
-    codes["shardfleet check"] = subprocess.run([str(command), "check", str(out / "trace")], check=False).returncode
+    drawn = [str(command), "report", str(out / "trace"), "-o", str(out / "report.html")]
+    codes["shardfleet report"] = subprocess.run(drawn, check=False).returncode
     codes["verify"] = verify.main([str(out / "trace"), str(out / "tracks.csv"), "--speedup", str(prepare.SPEEDUP)])
     failed = [f"{name} ended with {code}" for name, code in codes.items() if code]
     print(f"flights: {'; '.join(failed) or 'all is well'}")

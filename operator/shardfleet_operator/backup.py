@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from typing import Any
 from shardfleet_shard.errors import DataFolderError
 from shardfleet_shard.store.fleet_copy import META, FleetCopy
 from shardfleet_shard.store.keys import FORMAT
+
+from .whole_file import write_whole
 
 VERSION = 1
 MAX_LINE_BYTES = 1_000_000
@@ -61,19 +62,10 @@ def write_backup(path: Path, backup: Backup) -> int:
         "sha256": hashlib.sha256(body).hexdigest(),
         "config": backup.config,
     }
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
-            file.write(json.dumps(line).encode() + b"\n")
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
-        part.replace(path)
+        return write_whole(path, (json.dumps(line).encode() + b"\n", body), mode=0o600)
     except OSError as error:
         raise DataFolderError(f"{path}: cannot be written ({error.strerror}); choose another file with -o") from error
-    return size
 
 
 def read_backup(path: Path) -> Backup:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from shardfleet_operator.trace_report import PAGE_NAME, read_story, render, write_page
 
 from examples.flights import prepare, verify
 
@@ -66,7 +67,10 @@ def test_every_flight_has_one_owner_and_is_on_its_track(
     handoff = {"delay": "300ms"}
     with traced(release, "flights", image=image, handoff=handoff, **spec) as fleet:
         fleet.wait("has all flights behind it", AllBehind(), timeout_s=span_s(DATA / "tracks.csv") + 120)
-    report = proved(traces, fleet, tmp_path)
+    try:
+        report = proved(traces, fleet, tmp_path)
+    finally:  # a proof that fails is what one wants to look at
+        write_page(DATA / PAGE_NAME, render(read_story(tmp_path)))
     assert len({one.shard for one in report.epochs}) == 6
     tracks = verify.read_tracks([DATA / "tracks.csv"], time_unit="ms")
     result = verify.verify(verify.read_trace(tmp_path), tracks, speedup=prepare.SPEEDUP)

@@ -20,9 +20,14 @@ _NO_LIMIT = 1 << 60
 class Continuity:
     failures: int
     unproven: int
-    handoffs: int
+    handed: I64
+    """The tenure with which each handoff began at its target."""
+    origin: I64
+    """What each handoff's row started from: FINAL, OFFER, ..."""
     gaps_us: NDArray[np.float64]
     """One a handoff."""
+    taken: I64
+    """The tenures that began with a takeover at another shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,6 +81,7 @@ def check_continuity(part: Slice, violations: Violations) -> Continuity:
             "trace", "unannounced", lambda _: "changed shards without an adopt event that says from what state"
         ),
     )
+    taken = handed[how.origin[handed] == TAKEOVER]
     handed = handed[how.origin[handed] != TAKEOVER]  # that gap is a fault's
     gaps_us = tenures.unix_us(tenures.start[handed]) - tenures.unix_us(tenures.end[handed - 1] - 1) - run.tick_us
     impossible = handed[(how.origin[handed] == FINAL) & (gaps_us < -2 * run.tick_us)]
@@ -86,7 +92,12 @@ def check_continuity(part: Slice, violations: Violations) -> Continuity:
         say.tenures("A4", "final-too-early", lambda _: "started from a final state over a tick before it was there"),
     )
     return Continuity(
-        failures=inside + between, unproven=unproven, handoffs=len(handed), gaps_us=gaps_us.astype(np.float64)
+        failures=inside + between,
+        unproven=unproven,
+        handed=handed,
+        origin=how.origin[handed],
+        gaps_us=gaps_us.astype(np.float64),
+        taken=taken,
     )
 
 

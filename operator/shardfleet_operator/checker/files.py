@@ -56,7 +56,7 @@ class TraceFile:
             tick, unix_us = part["tick"], part["unix_us"]
             new = np.ones(len(part), bool)
             new[1:] = (tick[1:] != tick[:-1]) | (unix_us[1:] != unix_us[:-1])
-            new[0] = (int(tick[0]), int(unix_us[0])) != (last_tick, last_unix_us)
+            new[0] = begin == 0 or (int(tick[0]), int(unix_us[0])) != (last_tick, last_unix_us)
             where = np.flatnonzero(new)
             times_here = unix_us[where].astype(np.int64)
             backwards = np.flatnonzero(np.diff(times_here, prepend=last_unix_us) < 0)

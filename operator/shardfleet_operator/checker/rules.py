@@ -198,7 +198,8 @@ def _check_away(part: Slice, violations: Violations) -> None:
     run, tenures, events, say = part.run, part.tenures, part.events, Say(part=part)
     released = np.flatnonzero(events.kind == RELEASE)
     tenure = tenures.find(part.event_key[released], events.version[released], events.file[released])
-    late = (tenure >= 0) & (tenures.last_tick[tenure] >= events.tick[released])
+    late = tenure >= 0
+    late[late] = tenures.last_tick[tenure[late]] >= events.tick[released[late]]
     violations.add_many(
         "A1", "late-release", released[late], say.events("A1", "late-release", lambda _: "simulated after its release")
     )

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_ERASE_LINE = "\x1b[2K"
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -32,6 +33,22 @@ def print_json(value: Mapping[str, Any], *, compact: bool = False) -> None:
         print(json.dumps(value, separators=(",", ":")), flush=True)
     else:
         print(json.dumps(value, indent=2), flush=True)
+
+
+def print_progress(stream: TextIO) -> Callable[[str, float], None]:
+    """A function of (what, how much of it, 0..1) that keeps one line of ``stream`` up to date, where that is a terminal
+    on which a line can be written anew, and does nothing elsewhere."""
+    last = ""
+
+    def show(what: str, part: float) -> None:
+        nonlocal last
+        line = f"{what} {part:4.0%}"
+        if line != last:
+            last = line
+            # Erased at once with whatever is printed next: the cursor goes back to the line's beginning.
+            print(f"{_ERASE_LINE}{line}\r", end="", file=stream, flush=True)
+
+    return show if wants_colour(stream) else lambda what, part: None
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> str:

@@ -26,6 +26,7 @@ from shardfleet_shard.errors import DataFolderError, SpecError, UsageError
 
 from ..plan import Process, ProcessState
 from ..platforms.local import LocalProcess
+from ..whole_file import write_whole
 
 VERSION = 1
 ROOT = Path(".shardfleet")
@@ -310,14 +311,7 @@ class DataFolder:
 
     def _write(self, name: str, data: Mapping[str, Any]) -> None:
         """As a whole or not at all, readable by the user alone."""
-        part = self.path / f".{name}.part"
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path / name)
+        write_whole(self.path / name, ((json.dumps(data, indent=1) + "\n").encode(),), mode=0o600)
 
 
 def _process_from(stored: Mapping[str, Any]) -> Process:

@@ -108,6 +108,7 @@ def test_a_shard_is_killed_and_the_fleet_loses_nothing(folder: Path, up: Callabl
     assert handoffs["started"] == handoffs["completed"] + handoffs["canceled"] + handoffs["rejected"]
     assert len(list((folder / "trace").glob("*.trace"))) == 5, "one for each epoch"
     _check_trace(folder)
+    _draw_trace(folder, processes=5)
     idle = _local("status", folder)
     assert idle.stdout.startswith("arena does not run")
 
@@ -129,6 +130,17 @@ def _check_trace(folder: Path, *arguments: str) -> None:
     command = [*COMMAND[:-1], "check", str(folder / "trace"), *arguments]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def _draw_trace(folder: Path, *, processes: int) -> None:
+    page = folder / "page.html"
+    command = [*COMMAND[:-1], "report", str(folder / "trace"), "-o", str(page)]
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    assert drawn.returncode == 0, drawn.stdout + drawn.stderr
+    text = page.read_text()
+    assert text.count("<circle") > 10, "entities that circle four shards were handed over"
+    assert text.count('class="life"') + text.count('class="sign-at died"') >= processes
+    assert f"4 shards · {processes} processes" in text and "killed or failed" in text
 
 
 @pytest.mark.parametrize(("victim", "seconds"), [("arena-2", 5.0), ("redis", 4.0)])

@@ -427,3 +427,13 @@ def test_a_row_that_was_upgraded_has_another_hash_and_no_proof(tmp_path: Path) -
     files(world)[1].named("adopt", 1)[0]["upgraded"] = True
     report = check(world, tmp_path / "after")
     assert not report.counts.get("A4 handoff-state") and report.continuity_unproven == before + 1
+
+
+@pytest.mark.parametrize("records", [b"", b"\xff" * 600], ids=["none", "all alike and impossible"])
+def test_files_without_one_good_record_are_judged(tmp_path: Path, records: bytes) -> None:
+    folder = small_world().write(tmp_path)
+    for stem in ("a.11", "b.12"):
+        (folder / f"{stem}.trace").write_bytes(records)
+    report = check_directory(folder, bound_ticks=BOUND)
+    assert not report.ok and report.records == 0
+    assert ("trace time-backwards" in report.counts) == bool(records)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,11 +171,13 @@ class World:
     def records(self) -> Iterator[tuple[File, Record]]:
         return ((file, record) for file in self.files.values() for record in file.records)
 
-    def write(self, directory: Path) -> Path:
+    def write(
+        self, directory: Path, place: Callable[[Record], tuple[float, float]] = lambda _record: (0.0, 0.0)
+    ) -> Path:
         for file in self.files.values():
             stem = f"{file.shard}.{file.epoch}"
             packed = (
-                struct.pack("<qQLqQQdd", r.tick, r.entity, r.version, r.unix_us, r.state_in, r.state_out, 0.0, 0.0)
+                struct.pack("<qQLqQQdd", r.tick, r.entity, r.version, r.unix_us, r.state_in, r.state_out, *place(r))
                 for r in sorted(file.records, key=lambda r: r.unix_us)
             )
             (directory / f"{stem}.trace").write_bytes(b"".join(packed))

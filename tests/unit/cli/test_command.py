@@ -22,8 +22,8 @@ from shardfleet_operator.resource import load_fleet, to_config
 ROOT = Path(__file__).parents[3]
 ORBIT = ROOT / "examples" / "orbit.yaml"
 COMMANDS = [
-    ("transfers",), ("entity",), ("spawn",), ("despawn",), ("watch",), ("check",), ("config",), ("validate",),
-    ("simulation", "list"), ("simulation", "check"),
+    ("transfers",), ("entity",), ("spawn",), ("despawn",), ("watch",), ("check",), ("report",), ("config",),
+    ("validate",), ("simulation", "list"), ("simulation", "check"),
 ]  # fmt: skip
 
 

@@ -29,7 +29,8 @@ def test_a_stale_page_is_noticed_and_written_anew(
 def test_every_command_is_in_the_page() -> None:
     page = reference.render()
     for command in ("local up", "local status", "local down", "shard", "transfers", "entity", "spawn", "despawn",
-                    "watch", "check", "config", "validate", "simulation check", "simulation list"):  # fmt: skip
+                    "watch", "check", "report", "config", "validate", "simulation check",
+                    "simulation list"):  # fmt: skip
         assert f"## `shardfleet {command}`\n" in page
     for command in ("status", "transfers", "entity", "watch", "logs"):
         assert f"## `kubectl shardfleet {command}`\n" in page

@@ -20,6 +20,7 @@ import yaml
 from shardfleet_shard.core.columns import U64
 
 from tests.integration.servers import free_port
+from tests.patience import PATIENCE_S
 from tests.performance.bench.fleet import fleet_file
 
 from .control import Cell, Control, control_of
@@ -29,8 +30,6 @@ from .shard import FOLDER_VARIABLE
 from .snapshot import Reader
 
 NAME = "chaos"
-START_TIMEOUT_S = 60.0
-SETTLE_TIMEOUT_S = 60.0
 POLL_S = 0.02
 WORLD_WIDTH = 240.0
 
@@ -79,7 +78,7 @@ class Fleet:
                 )
             self._listener = threading.Thread(target=self._listen, daemon=True)
             self._listener.start()
-            self.wait("all entities owned", START_TIMEOUT_S, lambda: self.owned_since(1) == len(self.expected))
+            self.wait("all entities owned", PATIENCE_S, lambda: self.owned_since(1) == len(self.expected))
         except BaseException:
             self._end()
             raise
@@ -132,9 +131,9 @@ class Fleet:
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(SETTLE_TIMEOUT_S)
+            self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise ChaosError(f"it did not settle within {SETTLE_TIMEOUT_S:.0f} s; {self.last_words()}") from None
+            raise ChaosError(f"it did not settle within {PATIENCE_S:.0f} s; {self.last_words()}") from None
         try:
             return dict(json.loads((self.folder / "report.json").read_text()))
         except ValueError:

@@ -17,6 +17,8 @@ from redis.retry import Retry
 from shardfleet_operator.local.embedded_redis import SETTINGS, server_binary
 from shardfleet_operator.platforms import child
 
+from tests.patience import PATIENCE_S
+
 from . import namespaces
 
 PORT = 6379
@@ -24,7 +26,6 @@ DISK_BYTES = 1536 << 20
 """More than twice the size at which the append-only file is rewritten."""
 SPARE_BYTES = 64 << 10
 FILL_TRIES = 20
-START_TIMEOUT_S = 15.0
 
 
 class Server:
@@ -72,7 +73,7 @@ class Server:
         first = [sys.executable, "-I", "-S", child.__file__, str(os.getpid()), str(int(signal.SIGKILL))]
         program = [shutil.which(command[0]) or command[0], *command[1:]]
         self._process = subprocess.Popen([*first, *program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self.serves():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()

@@ -7,22 +7,24 @@ and is ended by whoever started it, by its own process id.
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from shardfleet_shard.store.acl import acl_rule
 
+from tests.patience import PATIENCE_S
+
 ServerKind = Literal["valkey", "redis"]
 SERVER_KINDS: tuple[ServerKind, ...] = ("valkey", "redis")
-START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 10.0
 LIMITED = "fleet:of-the-tests"
 """User and password of the user that may do no more than ``acl_rule`` says."""
@@ -43,11 +45,17 @@ def missing_reason(kind: ServerKind) -> str:
     return "" if find_server(kind) else "redis-server is not installed (Debian: apt-get install redis-server)"
 
 
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(count: int = 1) -> int:
+    """The first of ``count`` loopback ports in a row that nobody has.
+
+    Below those that a system gives to whoever asks for any, so that no other connection takes one before its time.
+    """
+    while True:
+        first = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 class RedisServer:
@@ -113,7 +121,7 @@ class RedisServer:
         arguments += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]
         arguments += ["--logfile", str(self.folder / "server.log"), *self.options]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -168,7 +176,7 @@ class RedisServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def redis_server(
     kind: ServerKind = "valkey",
     *,

@@ -19,11 +19,9 @@ from shardfleet_operator.checker import check_directory
 
 from tests.chaos.faults import RedisForgets, RedisRestart, RedisWipe, now_us
 from tests.chaos.fleet import Fleet
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 40.0
 ENTITIES = 200
-
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +44,16 @@ def handed_over(fleet: Fleet) -> int:
 @pytest.mark.parametrize("kind", [RedisForgets, RedisWipe, RedisWipe])
 def test_entities_go_on_and_go_over_borders_again(fleet: Fleet, kind: type[RedisRestart]) -> None:
     pids, before = [fleet.pid(shard) for shard in fleet.shards], handed_over(fleet)
-    fleet.wait("entities move", LIMIT_S, lambda: handed_over(fleet) > before)
+    fleet.wait("entities move", PATIENCE_S, lambda: handed_over(fleet) > before)
     fault = kind(fleet, random.Random(1), ())
     fault.strike()
     while now_us() - fault.struck_us < fault.hold_s * 1e6:
         time.sleep(0.02)
     fault.end()
-    fleet.wait("all owned again", LIMIT_S, lambda: fleet.owned_since(fault.ended_us) == ENTITIES)
+    fleet.wait("all owned again", PATIENCE_S, lambda: fleet.owned_since(fault.ended_us) == ENTITIES)
     assert [fleet.pid(shard) for shard in fleet.shards] == pids
     moved = handed_over(fleet)
-    fleet.wait("they move again", LIMIT_S, lambda: handed_over(fleet) > moved + 20)
+    fleet.wait("they move again", PATIENCE_S, lambda: handed_over(fleet) > moved + 20)
 
 
 def test_nothing_is_lost_and_nothing_doubled(fleet: Fleet) -> None:
@@ -66,7 +64,7 @@ def test_nothing_is_lost_and_nothing_doubled(fleet: Fleet) -> None:
     assert {name: entities[name] for name in ("expected", "owned", "missing", "doubled")} == {
         "expected": ENTITIES, "owned": ENTITIES, "missing": 0, "doubled": 0
     }  # fmt: skip
-    report = check_directory(fleet.trace, bound_s=LIMIT_S)
+    report = check_directory(fleet.trace, bound_s=PATIENCE_S)
     assert report.ok, report.to_text()
     ids, _ = fleet.reader.snapshot().versions()
     np.testing.assert_array_equal(ids, fleet.expected)

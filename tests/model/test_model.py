@@ -7,8 +7,6 @@ import pytest
 from .check import check, searches
 from .configurations import BY_NAME, CONFIGURATIONS, QUICK, VARIANTS
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.mark.parametrize("name", QUICK)
 def test_quick(name: str) -> None:

@@ -19,6 +19,7 @@ from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
 
 from tests.integration.servers import RedisServer
+from tests.patience import PATIENCE_S
 from tests.performance.operator_bench import observer
 from tests.performance.operator_bench.driver import FleetOfShards
 from tests.performance.operator_bench.shards import Pace
@@ -44,7 +45,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 async def world(url: str) -> AsyncIterator[World]:
     """As the operator sees it; its layout is written."""
-    store = RedisStore(url, "arena")
+    store = RedisStore(url, "arena", timeout_s=10.0)
     await store.connect()
     await store.join()
     world = World(store, CONFIG, CLOCK, owned=False)
@@ -55,14 +56,14 @@ async def world(url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def shards(url: str) -> AsyncIterator[FleetOfShards]:
-    store = RedisStore(url, "arena", connections=1)
+    store = RedisStore(url, "arena", timeout_s=10.0, connections=1)
     yield FleetOfShards(store, CLOCK, PACE, entities_per_cell=3)
     await store.close()
 
 
 async def turn_until_counted(shards: FleetOfShards, world: World) -> None:
     """Until every entity is in the manifest of one shard."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             await shards.turn()
             census = await world.count()
@@ -80,7 +81,7 @@ async def test_stand_in_shards_are_a_fleet_to_the_operator(world: World, shards:
     world_shards = [member.shard for member in observed.members]
     assert sorted(claims_of(observed).values()) == [f"arena-{ordinal}" for ordinal in range(4)]
     assert (await world.count()).expected == 12
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while {header["stats"]["state"] for header in await world.headers(world_shards)} != {"active"}:
             await shards.turn()
             await asyncio.sleep(0.05)
@@ -96,7 +97,7 @@ async def test_a_stand_in_that_was_killed_recovers_what_it_had(world: World, sha
     assert "arena-2" not in shards.shards
     await world.store.execute([Ended(shard="arena-2", epoch=before.epoch)])  # as the operator does
     shards.take_pod(pod(2, life=2), gone=False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not all_claimed(await world.observe()):
             await shards.turn()
             await asyncio.sleep(0.05)
@@ -111,7 +112,7 @@ async def test_stand_ins_that_are_told_to_end_resign(world: World, shards: Fleet
         shards.take_pod(pod(ordinal), gone=False)
     await turn_until_counted(shards, world)
     await world.admin.set_phase("settle")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await world.observe()).members:
             await shards.turn()
             await asyncio.sleep(0.05)

@@ -15,7 +15,6 @@ from .trace import trace_lines
 from .variants import VARIANTS
 
 SEEDS = range(50)
-pytestmark = pytest.mark.timeout(400)  # seconds of work, but of a machine that may be busy
 
 
 def test_a_slice_of_the_seeds_holds() -> None:

@@ -10,7 +10,6 @@ from .variants import VARIANTS
 RECORDED = {name: variant.seed for name, variant in VARIANTS.items() if variant.seed is not None}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_known_wrong_protocol_is_found(name: str) -> None:
     with wrong(name):
@@ -18,7 +17,6 @@ def test_a_known_wrong_protocol_is_found(name: str) -> None:
     assert failure is not None, f"seed {RECORDED[name]} holds: 'make variants' looks for another"
 
 
-@pytest.mark.timeout(300)
 def test_a_variant_leaves_nothing_behind() -> None:
     before = run_plan(make_plan(2))
     for name in VARIANTS:

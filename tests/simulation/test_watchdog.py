@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from .cluster import Cluster, Faults
 from .test_faults import EVERYTHING
 from .watchdog import SimulatedWatchdog
@@ -21,7 +19,6 @@ def watched(seed: int, faults: Faults) -> tuple[Cluster, list[SimulatedWatchdog]
     return cluster, watchdogs
 
 
-@pytest.mark.timeout(300)
 def test_two_watchdogs_one_of_them_slow_repair_and_do_no_harm() -> None:
     repaired = findings = 0
     for seed in range(8):
@@ -32,7 +29,6 @@ def test_two_watchdogs_one_of_them_slow_repair_and_do_no_harm() -> None:
     assert repaired >= 3 and findings > repaired
 
 
-@pytest.mark.timeout(300)
 def test_a_healthy_fleet_gets_no_verdict() -> None:
     for seed in range(3):
         cluster, watchdogs = watched(seed, Faults())

@@ -116,7 +116,7 @@ async def main() -> int:
         return 2
     with open(arguments.config) as file:  # noqa: ASYNC230, PTH123 (nothing else runs yet)
         config = FleetConfig.from_json(file.read())
-    store = RedisStore(os.environ["SHARDFLEET_REDIS_URL"], config.name)
+    store = RedisStore(os.environ["SHARDFLEET_REDIS_URL"], config.name, timeout_s=10.0)
     await store.connect()
     joined = await store.join()
     if joined.stored != joined.generation:

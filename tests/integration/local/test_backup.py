@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .place import WHOLE, Place, states
+from tests.patience import PATIENCE_S
+
+from .place import WHOLE, Place, is_whole
 
 
 def test_a_running_world_is_copied_and_goes_on_elsewhere(tmp_path: Path) -> None:
@@ -13,8 +15,7 @@ def test_a_running_world_is_copied_and_goes_on_elsewhere(tmp_path: Path) -> None
     place.write()
     running = place.start()
     try:
-        place.wait("shards", lambda shards: states(shards) == ["active", "active"])
-        place.wait("entities", lambda shards: sum(shard["entities"] for shard in shards) == 10)
+        place.wait("all there", is_whole)
         done = place.run("backup", "--data", "data", "-o", "ward.backup", "--json")
         assert done.returncode == 0, done.stderr
         made = json.loads(done.stdout)
@@ -25,7 +26,7 @@ def test_a_running_world_is_copied_and_goes_on_elsewhere(tmp_path: Path) -> None
         assert over.returncode == 2 and "its fleet runs already" in over.stderr
     finally:
         running.terminate()
-        running.communicate(timeout=60)
+        running.communicate(timeout=PATIENCE_S)
 
     there = place.run("restore", "ward.backup", "--data", "data")
     assert there.returncode == 2 and "--replace gives it up" in there.stderr

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from shardfleet_operator.resource import load_fleet, to_config
 
+from tests.patience import PATIENCE_S
+
 from ..servers import free_port, redis_server
-from .place import WHOLE, Place
+from .place import WHOLE, Place, is_whole
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +98,7 @@ def test_a_redis_that_refuses_or_cannot_serve(place: Place) -> None:
     refused(place.up("--redis", f"redis://127.0.0.1:{port}"), f"127.0.0.1:{port}")
     place.write(name="elsewhere")
     with redis_server(tcp=True) as server:  # none of these has made the folder its own
-        done = place.up("--redis", server.limited_url, "--report", "json")
-        assert json.loads(done.stdout)["entities"]["owned"] == 10
+        assert place.whole_run("--redis", server.limited_url)["entities"]["owned"] == 10
 
 
 def test_a_refused_redis_costs_neither_the_old_world_nor_its_report(fresh: Place) -> None:
@@ -170,7 +171,7 @@ def test_another_version_or_another_fleets_data_folder(fresh: Place) -> None:
 @pytest.mark.parametrize(("name", "said"), [("twins", "entity 7 comes twice"), ("nowhere", "entity 6 has no finite")])
 def test_a_seed_that_cannot_be_begins_no_world(fresh: Place, name: str, said: str) -> None:
     fresh.write(name)
-    refused(fresh.up(duration="20"), f"{name}.seed", said)
+    refused(fresh.up(duration=str(PATIENCE_S)), f"{name}.seed", said)
     fresh.write()
     refused(fresh.up(), "spec.simulation.name")
     assert fresh.run("local", "status", "--data", "data").stdout.startswith("ward does not run")
@@ -180,14 +181,14 @@ def test_an_id_that_is_alive_is_not_spawned_again(fresh: Place) -> None:
     fresh.write()
     fleet = fresh.start()
     try:
-        fresh.wait("two active shards", lambda shards: [s["state"] for s in shards] == ["active"] * 2)
+        fresh.wait("the seed is there", is_whole)
         for where in ("20,20", "-20,-20"):
             done = fresh.run("spawn", "--data", "data", "--id", "3", "--position", where)
             refused(done, "entity 3", "alive")
         refused(fresh.run("spawn", "--data", "data", "--id", "99", "--position", "nan,0"), "--position")
         assert fresh.run("spawn", "--data", "data", "--id", "99", "--position", "1,0").returncode == 0
         fresh.run("local", "down", "--data", "data")
-        report = json.loads(fleet.communicate(timeout=40)[0])
+        report = json.loads(fleet.communicate(timeout=PATIENCE_S)[0])
     finally:
         fleet.kill()
         fleet.communicate()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ..plugin_versions import VERSIONS, install
-from .place import WHOLE, Place, states
+from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(300)
+from ..plugin_versions import VERSIONS, install
+from .place import WHOLE, Place, is_whole
 
 
 class Columns(Place):
@@ -37,7 +37,7 @@ def columns() -> Iterator[Columns]:
 
 def test_a_world_with_other_columns_is_refused_until_there_is_an_upgrade(columns: Columns) -> None:
     columns.use("first")
-    assert columns.up("--report", "json").stdout
+    columns.whole_run()
 
     columns.use("second")
     refused = columns.up()
@@ -48,15 +48,15 @@ def test_a_world_with_other_columns_is_refused_until_there_is_an_upgrade(columns
     assert line.endswith("put its old image (version) back, or start anew with --fresh")
 
     columns.use("upgrade")
-    report = json.loads(columns.up("--report", "json").stdout)
-    assert {name: report["entities"][name] for name in WHOLE} == WHOLE
+    entities = columns.whole_run()["entities"]
+    assert {name: entities[name] for name in WHOLE} == WHOLE
     fleet = columns.start()
     try:
-        columns.wait("both active", lambda shards: states(shards) == ["active", "active"])
+        columns.wait("all there", is_whole)
         found = json.loads(columns.run("entity", "7", "--data", "data", "--json").stdout)
         assert found["columns"]["age"] > 1_000_000
         columns.run("local", "down", "--data", "data")
-        fleet.communicate(timeout=60)
+        fleet.communicate(timeout=PATIENCE_S)
     finally:
         fleet.kill()
         fleet.communicate()

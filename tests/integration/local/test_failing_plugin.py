@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shardfleet_operator.local.folder import DataFolder
 
-from .place import Place, states
+from tests.patience import PATIENCE_S
+
+from .place import Place, is_whole, states
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def test_a_plugin_that_raises_for_a_while_heals_and_others_go_on(fresh: Place) -
     fresh.write("moody", sick=str(sick))
     fleet = fresh.start("--trace", str(fresh.folder / "trace"))
     try:
-        fresh.wait("two active shards", lambda shards: [s["state"] for s in shards] == ["active"] * 2)
+        fresh.wait("the seed is there", is_whole)
         sick.touch()
         seen: list[dict[str, Any]] = []  # asked for once: after ten seconds the shard gives up
 
@@ -37,15 +40,16 @@ def test_a_plugin_that_raises_for_a_while_heals_and_others_go_on(fresh: Place) -
         (failing,) = [s for s in seen if s["state"] == "simulation-error"]
         assert failing["error"] == "moody.step: RuntimeError: I feel unwell"
         assert failing["entities"] == 5
-        text = fresh.run("local", "status", "--data", "data").stdout
-        assert f"{failing['shard']}: moody.step: RuntimeError: I feel unwell" in text
-        time.sleep(1.5)
+        assert f"{failing['shard']}: moody.step: RuntimeError: I feel unwell" in fresh.status().to_text()
+        time.sleep(2.0)
         sick.unlink()
-        fresh.wait("both active", lambda shards: states(shards) == ["active", "active"])
-        assert [s["restarts"] for s in fresh.status()["shards"]] == [0, 0]
+        fresh.wait(
+            "both active, and the same processes",
+            lambda shards: states(shards) == ["active", "active"] and [s["restarts"] for s in shards] == [0, 0],
+        )
         time.sleep(0.5)
         fresh.run("local", "down", "--data", "data")
-        report = json.loads(fleet.communicate(timeout=40)[0])
+        report = json.loads(fleet.communicate(timeout=PATIENCE_S)[0])
     finally:
         fleet.kill()
         fleet.communicate()
@@ -60,7 +64,8 @@ def test_a_plugin_that_raises_for_a_while_heals_and_others_go_on(fresh: Place) -
     figures = {epoch["shard"]: epoch for epoch in json.loads(checked.stdout)["epochs"]}
     other = figures[({"ward-0", "ward-1"} - {failing["shard"]}).pop()]
     ticks = other["last_tick"] - other["first_tick"] + 1
-    assert other["records"] >= 5 * (ticks - 3), "nobody else missed more than a tick or so"
+    skipped = report["ticks_skipped"]  # where the machine was too busy
+    assert other["records"] >= 5 * (ticks - 3 - skipped), "nobody else missed more than a tick or so"
     assert figures[failing["shard"]]["records"] < 5 * (ticks - 40)
 
 
@@ -69,18 +74,22 @@ def test_a_plugin_that_always_raises_ends_its_process_which_is_started_again(fre
     fresh.write("moody", sick=str(sick))
     fleet = fresh.start()
     try:
-        fresh.wait("two active shards", lambda shards: [s["state"] for s in shards] == ["active"] * 2)
+        fresh.wait("the seed is there", is_whole)
         sick.touch()
-        fresh.wait("it was started again", lambda shards: max((s["restarts"] for s in shards), default=0) >= 2, 40)
-        shards = fresh.status()["shards"]
-        assert sorted(s["restarts"] for s in shards)[0] == 0, "the other one is the same process"
-        assert "active" in states(shards)
+
+        def started_again(shards: list[dict[str, Any]]) -> bool:
+            """Twice, and the other one is the same process."""
+            starts = sorted((one.starts, one.shard) for one in DataFolder(fresh.folder / "data").read_processes())
+            active = [shard["shard"] for shard in shards if shard["state"] == "active"]
+            return [count for count, _ in starts[:1]] == [1] and starts[0][1] in active and starts[-1][0] >= 3
+
+        fresh.wait("it was started again", started_again)
         said = (fresh.folder / "stderr").read_text()
         assert "exit code 4" in said and "I feel unwell" in said
         sick.unlink()
         fresh.wait("both active", lambda shards: states(shards) == ["active", "active"])
         fresh.run("local", "down", "--data", "data")
-        report = json.loads(fleet.communicate(timeout=40)[0])
+        report = json.loads(fleet.communicate(timeout=PATIENCE_S)[0])
     finally:
         fleet.kill()
         fleet.communicate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -17,33 +16,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from shardfleet_shard.monitoring.shard import SHARD_METRICS
 from shardfleet_shard.monitoring.table import Kind
 
+from tests.patience import PATIENCE_S
+
+from ..servers import free_port
+
 ROOT = Path(__file__).parents[3]
 SHARDS = 4
-PATIENCE_S = 100.0
-"""A busy machine takes half a minute to start four shards."""
-
-pytestmark = pytest.mark.timeout(240)
-
-
-def free_ports(count: int) -> int:
-    """The first of ``count`` ports in a row that nobody listens on."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
+LATE = ("no Hello", "stale")
+"""What a busy machine may do to a frame."""
 
 
 @pytest.fixture(scope="module")
 def first_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A fleet that runs, and where shard 0 of it is asked."""
-    port = free_ports(SHARDS)
+    port = free_port(SHARDS)
     command = [
         *(sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ROOT / "examples" / "orbit.yaml")),
         *("--data", str(tmp_path_factory.mktemp("data")), "--metrics-port", str(port)),
@@ -73,13 +59,23 @@ def total(families: dict[str, Family], name: str, **labels: str) -> float:
     return sum(one.value for one in samples if labels.items() <= one.labels.items() and "le" not in one.labels)
 
 
+def is_well(families: dict[str, Family]) -> bool:
+    """On a busy machine a shard is not so at each moment."""
+    return (
+        total(families, "shardfleet_shard_state", shardfleet_shard_state="active") == 1
+        and total(families, "shardfleet_shard_lease_remaining_seconds") > 0
+        and total(families, "shardfleet_ticks", shardfleet_tick_outcome="simulated") > 10
+    )
+
+
 def test_every_metric_of_the_table_is_there_and_counts(first_port: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         found = [scrape(first_port + ordinal) for ordinal in range(SHARDS)]
         went = sum(total(one, "shardfleet_handoffs", shardfleet_direction="in") for one in found)
         linked = all("shardfleet_link_clock_offset_seconds" in one for one in found)
-        if went >= 4 and linked and sum(total(one, "shardfleet_entities") for one in found) == 50:
+        entities = sum(total(one, "shardfleet_entities") for one in found)
+        if went >= 4 and linked and entities == 50 and all(map(is_well, found)):
             break
         assert time.monotonic() < deadline, [sorted(one) for one in found]
         time.sleep(0.1)
@@ -97,11 +93,11 @@ def test_every_metric_of_the_table_is_there_and_counts(first_port: int) -> None:
                 for attribute in metric.attributes:
                     value = sample.labels[attribute.label]
                     assert not attribute.values or value in attribute.values, (name, attribute.name, value)
-        assert total(families, "shardfleet_shard_state", shardfleet_shard_state="active") == 1
         assert total(families, "shardfleet_shard_state") == 1
-        assert 0 < total(families, "shardfleet_shard_lease_remaining_seconds") <= 3
-        assert total(families, "shardfleet_ticks", shardfleet_tick_outcome="simulated") > 10
-        assert total(families, "shardfleet_frames_refused") == total(families, "shardfleet_handoff_overlap") == 0
+        assert total(families, "shardfleet_shard_lease_remaining_seconds") <= 3
+        late = sum(total(families, "shardfleet_frames_refused", shardfleet_frame_refusal=why) for why in LATE)
+        assert total(families, "shardfleet_frames_refused") == late
+        assert total(families, "shardfleet_handoff_overlap") == 0
         for name in ("shardfleet_redis_requests", "shardfleet_redis_io_bytes", "shardfleet_manifest_io_bytes",
                      "shardfleet_link_io_bytes"):  # fmt: skip
             assert total(families, name) > 0, name

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from shardfleet_shard.errors import DataFolderError, StoreError, UsageError
 from shardfleet_shard.system_clock import SystemClock
 
 from tests.integration.servers import redis_server
+from tests.patience import PATIENCE_S
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_shard.py")))
 
@@ -84,7 +86,7 @@ async def _running(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[Outcome
     task = asyncio.create_task(supervisor.run())
     try:
         waiting = asyncio.create_task(supervisor._runs.wait())
-        await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, waiting], timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if task.done():
             task.result()
@@ -94,7 +96,7 @@ async def _running(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[Outcome
         if not task.done():
             supervisor._settle.set()
             supervisor._abort.set()
-            await asyncio.wait([task], timeout=20)
+            await asyncio.wait([task], timeout=PATIENCE_S)
 
 
 def _screen(supervisor: Supervisor) -> Recorded:
@@ -103,20 +105,20 @@ def _screen(supervisor: Supervisor) -> Recorded:
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(400):
-        if condition():
-            return
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
         await asyncio.sleep(0.025)
-    pytest.fail(f"not within 10 s: {what}")
 
 
 async def test_a_run_from_start_to_report(make: Make, data: Path) -> None:
-    supervisor = make(duration_s=1.0)
-    outcome = await asyncio.wait_for(supervisor.run(), 30)
+    supervisor, began = make(duration_s=1.0), time.monotonic()
+    outcome = await asyncio.wait_for(supervisor.run(), PATIENCE_S)
+    passed_s = time.monotonic() - began
     assert (outcome.faults, outcome.exit_code, outcome.note) == ((), 0, "no entity was ever spawned")
     assert outcome.report is not None
     assert outcome.report["shards"] == 2
-    assert outcome.report["seconds"] == pytest.approx(1.0, abs=0.5)
+    assert 1.0 <= outcome.report["seconds"] < passed_s
     assert outcome.report["tick_ms"] == {"p50": 0.5, "p99": 0.5, "max": 0.5}
     assert DataFolder(data).read_report() == (outcome.report, {"exit_code": 0, "faults": [], "note": outcome.note})
     assert [one.process.exit_code for one in supervisor.platform.processes] == [0, 0]
@@ -135,7 +137,7 @@ async def test_a_killed_shard_is_started_again_at_once(make: Make) -> None:
         seen = _screen(supervisor).views
         await _until(lambda: seen[-1].shards[1].restarts == 1 and seen[-1].active == 2, "both are active again")
         status = await read_status(supervisor.folder)
-        assert (status.pid, status.view.active, status.view.shards[1].restarts) == (os.getpid(), 2, 1)
+        assert (status.pid, len(status.view.shards), status.view.shards[1].restarts) == (os.getpid(), 2, 1)
         assert status.to_text().startswith("arena (pid ")
         supervisor.interrupt()
         outcome = await task
@@ -167,7 +169,7 @@ async def test_a_folder_has_one_supervisor(make: Make) -> None:
 async def test_a_shard_that_cannot_run_ends_the_fleet_with_its_words(make: Make) -> None:
     supervisor = make("wrong-use")
     with pytest.raises(UsageError, match=r"arena-\d cannot run: .*parameters\.radius: must be a number"):
-        await asyncio.wait_for(supervisor.run(), 20)
+        await asyncio.wait_for(supervisor.run(), PATIENCE_S)
     assert not supervisor.folder.is_running()
 
 
@@ -196,7 +198,7 @@ async def test_the_second_interrupt_ends_at_once(make: Make) -> None:
         await asyncio.sleep(0.2)
         assert not task.done()
         supervisor.interrupt()
-        outcome = await asyncio.wait_for(task, 5)
+        outcome = await asyncio.wait_for(task, PATIENCE_S)
     assert (outcome.report, outcome.exit_code) == (None, 1)
     assert supervisor.platform.running == []
     assert supervisor.redis is not None
@@ -212,7 +214,7 @@ async def test_a_redis_that_was_killed_comes_back_and_the_shards_with_it(make: M
         await _until(lambda: supervisor.redis is not first, "another Valkey")
         await _until(lambda: all(one.starts > 1 for one in supervisor.platform.processes), "the shards start again")
         epochs = await _epochs(supervisor, supervisor.folder.path)
-        await _until(lambda: len(supervisor.figures.stats) == 4, f"new epochs beside {epochs}")
+        await _until(lambda: len(supervisor.figures.stats) >= 4, f"new epochs beside {epochs}")
         supervisor.interrupt()
         outcome = await task
     assert outcome.faults == (), _screen(supervisor).said
@@ -256,7 +258,7 @@ async def test_settings_that_are_not_the_worlds_are_refused_and_forgotten(
 
 
 async def test_a_fleet_that_runs_elsewhere_on_the_same_redis_is_left_alone(make: Make, data: Path) -> None:
-    quick = FleetConfig(name="arena", replicas=2, seed_entities=0, lease_us=400_000)
+    quick = FleetConfig(name="arena", replicas=2, seed_entities=0, lease_us=1_500_000)
     with redis_server() as server:
         first = make(redis_url=server.limited_url, config=quick)
         async with _running(first) as task:

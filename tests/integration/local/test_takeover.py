@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.patience import PATIENCE_S
+
+from .place import wait_for_status
 
 COMMAND = (sys.executable, "-m", "shardfleet_operator.cli")
 ORBIT = Path(__file__).parents[3] / "examples" / "orbit.yaml"
@@ -27,6 +30,14 @@ if {GONE!r} in sys.orig_argv and os.path.exists(os.environ["NO_START"]):
     os._exit(77)
 """
 """Runs in every Python at its start."""
+
+
+Shards = dict[str, dict[str, Any]]
+
+
+def entities(shards: Shards) -> dict[str, int]:
+    """By living shard."""
+    return {name: line["entities"] for name, line in shards.items() if line["state"] == "active"}
 
 
 class Arena:
@@ -46,25 +57,12 @@ class Arena:
             )  # fmt: skip
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
-    def shards(self) -> dict[str, dict[str, Any]]:
-        done = self.run("local", "status", "--data", str(self.folder / "data"), "--json")
-        lines = json.loads(done.stdout).get("shards", []) if done.returncode == 0 else []
-        return {line["shard"]: line for line in lines}
-
-    def entities(self) -> dict[str, int]:
-        """By living shard."""
-        return {name: line["entities"] for name, line in self.shards().items() if line["state"] == "active"}
-
-    def wait(self, what: str, condition: Callable[[], bool], timeout_s: float) -> float:
-        """Returns the seconds that it took."""
-        began = time.monotonic()
-        while not condition():
-            took_s = time.monotonic() - began
-            assert took_s < timeout_s, f"not within {timeout_s} s: {what}: {self.shards()}"
-            time.sleep(0.1)
-        return time.monotonic() - began
+    def wait(self, what: str, condition: Callable[[Shards], bool]) -> None:
+        """All of ``condition`` is asked of one look at the shards' lines, by name."""
+        data = self.folder / "data"
+        wait_for_status(data, what, lambda found: condition({one["shard"]: one for one in found.get("shards", ())}))
 
     def kill(self, shard: str) -> None:
         stored = json.loads((self.folder / "data" / "processes.json").read_text())["processes"]
@@ -81,27 +79,26 @@ def arena() -> Iterator[Arena]:
         arena.process.communicate()
 
 
-@pytest.mark.timeout(240)
 def test_a_shard_that_cannot_start_is_taken_over_and_its_cell_comes_back_with_it(arena: Arena) -> None:
-    arena.wait("four shards run", lambda: len(arena.entities()) == 4, 60.0)
+    arena.wait("four shards run", lambda shards: len(entities(shards)) == 4)
     arena.no_start.touch()
     arena.kill(GONE)
-    arena.wait("its entities have gone from the figures", lambda: GONE not in arena.entities(), 30.0)
+    arena.wait("its entities have gone from the figures", lambda shards: GONE not in entities(shards))
 
-    def owned() -> bool:
-        return GONE not in arena.shards() and sum(arena.entities().values()) == 50
+    def taken_over(shards: Shards) -> bool:
+        """Three shards have all 50 entities, and the sibling has both halves as one cell."""
+        three = set(shards) == {"arena-0", "arena-2", "arena-3"}
+        return three and shards[SIBLING]["cells"] == "0" and sum(entities(shards).values()) == 50
 
-    arena.wait("three shards have all 50 entities", owned, 60.0)
-    assert set(arena.shards()) == {"arena-0", "arena-2", "arena-3"}
-    assert arena.shards()[SIBLING]["cells"] == "0", "both halves are one cell"
+    arena.wait("its sibling has taken over", taken_over)
     arena.no_start.unlink()
-    arena.wait("four shards run again", lambda: len(arena.entities()) == 4, 90.0)
+    arena.wait("four shards run again", lambda shards: len(entities(shards)) == 4)
 
     arena.run("local", "down", "--data", str(arena.folder / "data"))
     said = (arena.folder / "stderr").read_text()
     assert re.search(rf"{SIBLING} takes over from {GONE}: it has had no lease for \d+ s", said), said
     # Its exit code says more: a transfer that was open with the dead shard may have stood as long as one waited for it.
-    report = json.loads(arena.process.communicate(timeout=40)[0])
+    report = json.loads(arena.process.communicate(timeout=PATIENCE_S)[0])
     assert report["entities"] == {
         "expected": 50, "owned": 50, "passing": 0, "frozen": 0, "missing": 0, "doubled": 0
     }  # fmt: skip

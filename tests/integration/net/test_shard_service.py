@@ -18,6 +18,8 @@ from shardfleet_shard.net.api import NewEntity, RowsView
 from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.net.server import HEALTH_LIVE, HEALTH_READY, ShardServer
 
+from tests.patience import PATIENCE_S
+
 from .fleet import Node, eventually
 
 SCHEMA = Schema(2, np.dtype([("mass", "<f4"), ("home", "<i8", (2,)), ("flags", "u1")]))
@@ -86,7 +88,7 @@ def entity(id: int, **changes: Any) -> NewEntity:
 
 async def test_spawn_get_despawn(served: tuple[Api, ShardServer]) -> None:
     api, server = served
-    async with ShardClient(server.address) as client:
+    async with ShardClient(server.address, deadline_s=PATIENCE_S) as client:
         columns = {"mass": 2.5, "home": (-(2**60), 7), "flags": 255}
         assert await client.spawn([entity(2**64 - 1, columns=columns), entity(5, velocity=())]) == 2
         view = await client.get(2**64 - 1)
@@ -130,7 +132,7 @@ async def test_entities_that_cannot_be_are_refused_by_name(
     served: tuple[Api, ShardServer], entities: list[NewEntity], message: str
 ) -> None:
     api, server = served
-    async with ShardClient(server.address) as client:
+    async with ShardClient(server.address, deadline_s=PATIENCE_S) as client:
         with pytest.raises(UsageError, match=message):
             await client.spawn(entities)
     assert len(api.rows) == 0
@@ -149,7 +151,7 @@ async def test_errors_of_the_api_arrive_as_what_they_are(
 ) -> None:
     api, server = served
     api.error = error
-    async with ShardClient(server.address) as client:
+    async with ShardClient(server.address, deadline_s=PATIENCE_S) as client:
         with pytest.raises(kind, match=str(error)) as caught:
             await client.spawn([entity(1)])
     assert type(caught.value) is kind and caught.value.retryable is error.retryable
@@ -159,7 +161,7 @@ async def test_watch_brings_large_pictures_whole_and_ends_with_its_reader(served
     api, server = served
     count = 150_000
     api.rows = SCHEMA.rows(id=np.arange(count), position=[1.0, 2.0], mass=np.arange(count))
-    async with ShardClient(server.address) as client:
+    async with ShardClient(server.address, deadline_s=PATIENCE_S) as client:
         pictures = 0
         async with aclosing(client.watch(interval_us=1_000)) as views:
             async for view in views:
@@ -179,7 +181,7 @@ async def test_watch_brings_large_pictures_whole_and_ends_with_its_reader(served
 
 async def test_inspect(served: tuple[Api, ShardServer]) -> None:
     _, server = served
-    async with ShardClient(server.address) as client:
+    async with ShardClient(server.address, deadline_s=PATIENCE_S) as client:
         assert await client.inspect("links") == {"section": "links", "numbers": [1, 2.5, None]}
         with pytest.raises(UsageError, match="no section 'nothing'; there are transfers, links, stats, config"):
             await client.inspect("nothing")

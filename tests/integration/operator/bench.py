@@ -13,6 +13,8 @@ from shardfleet_operator.kube import NODES, PODS, SHARD_FLEETS, KubeApi, KubeObj
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
 
+from tests.patience import PATIENCE_S
+
 from ..servers import RedisServer
 from .fake_cluster import FakeCluster
 from .hollow_shards import HollowKubelet
@@ -60,9 +62,9 @@ class Bench:
             and status["readyReplicas"] == status["replicas"] == shards == len(self.cluster.of_kind(PODS))
         )
 
-    async def until(self, true: Callable[[], Any], *, seconds: float = 25.0) -> None:
+    async def until(self, true: Callable[[], Any]) -> None:
         """Waits, and says what the fleets looked like where it was in vain."""
-        deadline_us = CLOCK.boottime_us() + round(seconds * 1e6)
+        deadline_us = CLOCK.boottime_us() + round(PATIENCE_S * 1e6)
         while not true():
             assert not self.failures, self.failures
             assert CLOCK.boottime_us() < deadline_us, self._look()
@@ -74,7 +76,7 @@ class Bench:
         return f"in vain: {status} {pods}"
 
     def store(self, name: str = "arena", namespace: str = "play") -> RedisStore:
-        return RedisStore(self.server.limited_url, f"{namespace}.{name}")
+        return RedisStore(self.server.limited_url, f"{namespace}.{name}", timeout_s=10.0)
 
 
 class HollowBench(Bench):
@@ -94,6 +96,14 @@ class HollowBench(Bench):
         fleets = super().operator(api)
         self.cluster.listeners.append(self._note)
         return fleets
+
+    def has_said(self, kind: str, words: str) -> bool:
+        """Whether a condition's message ever had these words: what passes may be over before one looks."""
+        return any(
+            one["type"] == kind and words in one["message"]
+            for body in self.written
+            for one in body.get("status", {}).get("conditions", ())
+        )
 
     @property
     def pods(self) -> dict[str, KubeObject]:

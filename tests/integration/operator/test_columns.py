@@ -7,24 +7,27 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from shardfleet_operator.checker import check_directory
 from shardfleet_operator.kube import PODS, SHARD_FLEETS
+from shardfleet_operator.plan.plan import backoff_us
 from shardfleet_shard.core.journal_requests import FleetRecords, ReadFleet, ShardRecord
 from shardfleet_shard.core.manifest import AuthorityManifest
 from shardfleet_shard.store.redis_store import RedisStore
 
+from tests.patience import PATIENCE_S
+
 from ..plugin_versions import VERSIONS, install
+from .bench import CLOCK
 from .fake_cluster import fleet
 from .test_worker import Bench, bench
 
 __all__ = ["bench"]
 
-pytestmark = pytest.mark.timeout(300)
 
 ENTITIES = 50
-PATIENCE_S = 90.0
+BUSY = ("RedisUnavailable", "CellsUnclaimed")
+"""What a busy machine may be for a moment: a Redis that does not answer in time, a shard that does not ask in time."""
 SIMULATION = {"name": "drift", "seedEntities": ENTITIES}
 
 
@@ -50,15 +53,13 @@ def uids(bench: Bench, *shards: str) -> list[str]:
 async def test_a_roll_to_other_columns_stops_before_its_first_pod_and_heals(bench: Bench, tmp_path: Path) -> None:
     with_images(bench, tmp_path)
     bench.cluster.put(fleet(simulation=SIMULATION, image="drift:first"))
-    await bench.until(lambda: bench.is_settled(2), seconds=PATIENCE_S)
-    await bench.until(
-        lambda: (bench.fleet()["status"].get("entities") or {}).get("owned") == ENTITIES, seconds=PATIENCE_S
-    )
+    await bench.until(lambda: bench.is_settled(2))
+    await bench.until(lambda: (bench.fleet()["status"].get("entities") or {}).get("owned") == ENTITIES)
     before, layout = uids(bench, "arena-0", "arena-1"), bench.fleet()["status"]["layoutVersion"]
-    started = bench.cluster.calls["apply", "Pod"]
+    started, began_us = bench.cluster.calls["apply", "Pod"], CLOCK.boottime_us()
 
     use_image(bench, "drift:second")
-    await bench.until(lambda: bench.reason("Degraded") == "SchemaChanged", seconds=PATIENCE_S)
+    await bench.until(lambda: bench.reason("Degraded") == "SchemaChanged")
     for kind in ("Degraded", "Progressing"):
         one = bench.condition(kind)
         assert one["reason"] == "SchemaChanged", one
@@ -70,13 +71,18 @@ async def test_a_roll_to_other_columns_stops_before_its_first_pod_and_heals(benc
 
     for _ in range(40):  # while it is tried again, nothing flickers, and nobody else is touched
         await asyncio.sleep(0.1)
+        assert uids(bench, "arena-0", "arena-1") == before
+        if bench.reason("Available") in BUSY or bench.reason("Degraded") in BUSY:
+            continue
         assert bench.reason("Degraded") == bench.reason("Progressing") == "SchemaChanged"
-        assert bench.is_available() and uids(bench, "arena-0", "arena-1") == before
+        assert bench.is_available()
     assert bench.fleet()["status"]["layoutVersion"] == layout
-    assert 2 <= bench.cluster.calls["apply", "Pod"] - started <= 5, "it is tried again, ever more rarely"
+    await bench.until(lambda: bench.cluster.calls["apply", "Pod"] - started >= 2)
+    tries, passed_us = bench.cluster.calls["apply", "Pod"] - started, CLOCK.boottime_us() - began_us
+    assert sum(map(backoff_us, range(tries - 1))) <= passed_us, "it is tried again, ever more rarely"
 
     use_image(bench, "drift:first")
-    await bench.until(lambda: bench.is_settled(2) and bench.reason("Degraded") == "AsExpected", seconds=PATIENCE_S)
+    await bench.until(lambda: bench.is_settled(2) and bench.reason("Degraded") == "AsExpected")
     assert uids(bench, "arena-0", "arena-1") == before
     assert bench.fleet()["status"]["layoutVersion"] == layout
 
@@ -85,16 +91,19 @@ async def test_a_roll_with_an_upgrade_takes_every_entity_along(bench: Bench, tmp
     with_images(bench, tmp_path)
     spec = {"simulation": SIMULATION, "trace": {"claimName": "traces"}}
     bench.cluster.put(fleet(image="drift:first", **spec))
-    await bench.until(lambda: bench.is_settled(2), seconds=PATIENCE_S)
-    await bench.until(lambda: owned(bench) == ENTITIES, seconds=PATIENCE_S)
+    await bench.until(lambda: bench.is_settled(2))
+    await bench.until(lambda: owned(bench) == ENTITIES)
     before = uids(bench, "arena-0", "arena-1")
 
     use_image(bench, "drift:upgrade")
     await bench.until(
-        lambda: bench.is_settled(2) and not set(uids(bench, *bench.cluster.of_kind(PODS))) & set(before),
-        seconds=2 * PATIENCE_S,
+        lambda: (
+            bench.is_settled(2)
+            and not set(uids(bench, *bench.cluster.of_kind(PODS))) & set(before)
+            and bench.reason("Degraded") == "AsExpected"
+            and owned(bench) == ENTITIES
+        )
     )
-    assert bench.reason("Degraded") == "AsExpected" and owned(bench) == ENTITIES
     store = bench.store()
     try:
         await store.connect()
@@ -113,8 +122,8 @@ async def test_a_roll_with_an_upgrade_takes_every_entity_along(bench: Bench, tmp
     assert all((one > 1_000_000).all() for one in ages)
 
     bench.cluster.delete_now(bench.fleet())
-    await bench.until(lambda: "arena" not in bench.cluster.of_kind(SHARD_FLEETS), seconds=PATIENCE_S)
-    report = check_directory(tmp_path / "trace", bound_ticks=40)
+    await bench.until(lambda: "arena" not in bench.cluster.of_kind(SHARD_FLEETS))
+    report = check_directory(tmp_path / "trace", bound_s=PATIENCE_S)
     assert report.ok, report.to_text()
 
 

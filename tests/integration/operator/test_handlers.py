@@ -17,6 +17,8 @@ from shardfleet_operator.kube import LEASES, PODS, SECRETS, SHARD_FLEETS, Kind
 from shardfleet_operator.operator_process import Operator, OperatorOptions
 from shardfleet_shard.system_clock import SystemClock
 
+from tests.patience import PATIENCE_S
+
 from ..servers import RedisServer
 from .fake_cluster import fleet, now
 
@@ -49,8 +51,8 @@ def key(kind: Kind, name: str, namespace: str = "play") -> tuple[Any, str, str]:
     return kmock_module.resource(group, version, kind.plural), namespace, name
 
 
-async def until(true: Callable[[], Any], *, seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
         while not true():  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.05)
 

@@ -25,7 +25,7 @@ class Login:
 
 
 class SlowServer:
-    """Needs half of a call's time-out for each.
+    """Needs a good part of a call's time-out for each.
 
     Attributes:
         most: calls that it had at once.
@@ -37,14 +37,14 @@ class SlowServer:
     async def answer(self, _: web.Request) -> web.Response:
         self._now += 1
         self.most = max(self.most, self._now)
-        await asyncio.sleep(http_api.TIMEOUT_S / 2)
+        await asyncio.sleep(0.4 * http_api.TIMEOUT_S)
         self._now -= 1
         return web.json_response({"metadata": {}})
 
 
 @pytest.fixture
 async def slow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SlowServer, HttpKubeApi]]:
-    monkeypatch.setattr(http_api, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(http_api, "TIMEOUT_S", 5.0)
     server, application = SlowServer(), web.Application()
     application.router.add_get("/{path:.*}", server.answer)
     runner = web.AppRunner(application)
@@ -62,6 +62,6 @@ async def slow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SlowServe
 
 async def test_a_call_that_waits_for_its_turn_is_not_timed_out_by_it(slow: tuple[SlowServer, HttpKubeApi]) -> None:
     server, api = slow
-    # As many as hundreds of fleets make that begin at once: the last are sent when a time-out and a half has passed.
+    # As many as hundreds of fleets make that begin at once: the last are sent when more than a time-out has passed.
     found = await asyncio.gather(*(api.get(PODS, "play", f"arena-{number}") for number in range(4 * CONNECTIONS)))
     assert len(found) == 4 * CONNECTIONS and server.most == CONNECTIONS

@@ -46,7 +46,7 @@ async def test_a_cordoned_nodes_shards_move_one_by_one_and_no_cell_is_ever_witho
     bench.cluster.listeners.append(lambda event, body: most.append(len(bench.pods)))
     bench.hollow.fewest_claimed = 4
     bench.set_node("node-a", unschedulable=True)
-    await bench.until(lambda: "node-a is cordoned" in bench.condition("Progressing").get("message", ""))
+    await bench.until(lambda: bench.has_said("Progressing", "node-a is cordoned"))
     await bench.until(lambda: set(bench.nodes().values()) == {"node-b"} and bench.is_settled(4))
     assert max(most) == 5, "more than maxSurge at once"
     assert bench.hollow.fewest_claimed >= 3, "more than the cell under way was without a shard"
@@ -70,7 +70,8 @@ async def test_a_shard_alone_leaves_a_node_that_is_marked_for_removal_alone(
         await bench.until(lambda: bench.nodes() == {"arena-1": "node-b"} and bench.is_settled(1))
     else:
         await asyncio.sleep(1.0)
-        assert bench.nodes() == {"arena-0": "node-a"} and bench.is_settled(1)
+        assert bench.nodes() == {"arena-0": "node-a"}
+        await bench.until(lambda: bench.is_settled(1))
 
 
 async def test_where_no_node_takes_the_newcomer_the_shard_goes_on_and_a_condition_says_what_to_do(
@@ -86,7 +87,8 @@ async def test_where_no_node_takes_the_newcomer_the_shard_goes_on_and_a_conditio
     assert "arena-2" in message and "arena-0 (node node-a is cordoned)" in message and "uncordon" in message
     assert "0/2 nodes are available" in message
     await asyncio.sleep(1.0)
-    assert bench.is_available() and set(before) | {"arena-2"} == set(bench.pods)
+    assert set(before) | {"arena-2"} == set(bench.pods)
+    await bench.until(bench.is_available)
 
     bench.hollow.full.discard("node-b")
     bench.set_node("node-a")

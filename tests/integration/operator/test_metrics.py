@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from shardfleet_operator.cluster.metrics import OPERATOR_METRICS, OperatorSight, operator_text
 from shardfleet_operator.operator_process import Operator, OperatorOptions
 
+from tests.patience import PATIENCE_S
+
 from ..local.collector import Collector
+from ..servers import free_port
 from .bench import CLOCK, Bench
 from .fake_cluster import fleet
 from .test_worker import bench
@@ -116,13 +118,11 @@ def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_an_operator_that_waits_for_its_lease_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away(tmp_path, monkeypatch)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     operator = Operator(OperatorOptions(metrics=address), CLOCK)
     running = asyncio.create_task(operator.run())
     try:
-        async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
             found: dict[str, Family] = {}
             labels = {"shardfleet_api_kind": "Lease", "http_response_status_code": "0"}
             while not value(found, "shardfleet_operator_api_requests", **labels):
@@ -147,7 +147,7 @@ async def test_an_operator_sends_its_metrics_where_the_standard_variables_say_so
         operator = Operator(OperatorOptions(), CLOCK)
         running = asyncio.create_task(operator.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not collector.metrics():  # noqa: ASYNC110 - another thread's
                     await asyncio.sleep(0.02)
         finally:

@@ -101,9 +101,9 @@ async def test_what_the_api_server_asks_to_try_again_is_tried_again_and_is_no_tr
 
     bench.cluster.before_call = refuse
     bench.cluster.put(fleet(replicas=2))
-    await bench.until(lambda: bench.is_settled(2), seconds=45)
+    await bench.until(lambda: bench.is_settled(2))
     bench.cluster.put(fleet(replicas=3))
-    await bench.until(lambda: bench.is_settled(3), seconds=45)
+    await bench.until(lambda: bench.is_settled(3))
     assert not false_alarms(bench) and not bench.hollow.removed_owners
 
 
@@ -158,7 +158,6 @@ class OneWrite:
             await asyncio.Event().wait()
 
 
-@pytest.mark.timeout(240)
 async def test_an_operator_that_dies_after_each_single_write_comes_to_the_same_end(bench: HollowBench) -> None:
     lives: list[str] = []
 

@@ -41,16 +41,21 @@ async def test_shards_of_a_lost_node_are_taken_over_and_newcomers_get_cells(benc
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}, "spec": {"taints": taints}}
     bench.fleets.take_node(node, gone=False)
     await bench.until(lambda: owned(bench, 1, 3) == SEEDED)
-    said = [body["message"] for body in bench.cluster.of_kind(EVENTS).values() if body["reason"] == "TakenOver"]
+
+    def taken_over() -> list[str]:
+        return [body["message"] for body in bench.cluster.of_kind(EVENTS).values() if body["reason"] == "TakenOver"]
+
+    await bench.until(lambda: len(taken_over()) >= 2)
+    said = taken_over()
     assert sorted(words.partition(":")[0] for words in said) == [
         "arena-1 takes over from arena-0",
         "arena-3 takes over from arena-2",
     ]
     assert all("no lease for" in words and "cannot run" in words for words in said)
-    await bench.until(lambda: "scaling from 2 to 4 shards" in bench.condition("Progressing").get("message", ""))
+    await bench.until(lambda: bench.has_said("Progressing", "scaling from 2 to 4 shards"))
 
     bench.hollow.full = {"node-a"}
-    await bench.until(lambda: {"arena-4", "arena-5"} <= set(bench.pods), seconds=10.0)
+    await bench.until(lambda: {"arena-4", "arena-5"} <= set(bench.pods))
     # Deleted, and on a node that cannot say that they ended: the cluster gives them up once the operator knows that.
     left = {"arena-0", "arena-2"} & set(bench.pods)
     await bench.until(lambda: all(name in bench.condition("Progressing").get("message", "") for name in left))

@@ -25,8 +25,10 @@ from shardfleet_shard.errors import ShardUnavailable
 from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.admin import FleetAdmin
 
+from tests.patience import PATIENCE_S
+
 from ..servers import RedisServer
-from .bench import Bench
+from .bench import CLOCK, Bench
 from .fake_cluster import fleet
 
 
@@ -52,12 +54,19 @@ async def test_a_fleet_comes_up_and_goes_without_a_trace(bench: Bench) -> None:
     for kind in (CONFIG_MAPS, SECRETS, SERVICES, SERVICE_ACCOUNTS, POD_DISRUPTION_BUDGETS, NETWORK_POLICIES):
         made = next(iter(bench.cluster.of_kind(kind).values()))
         assert made["metadata"]["ownerReferences"][0]["uid"] == bench.fleet()["metadata"]["uid"]
-    await bench.until(lambda: (bench.fleet()["status"].get("transfers") or {}).get("completed", 0) > 0)
-    await bench.until(lambda: bench.reason("TransfersHealthy") == "AsExpected")
-    await bench.until(lambda: bench.fleet()["status"]["readyReplicas"] == bench.fleet()["status"]["replicas"] == 2)
-    await bench.until(lambda: bench.fleet()["status"]["entities"]["owned"] == 50)
-    assert bench.fleet()["status"]["entities"]["expected"] == 50
-    assert bench.reason("Degraded") == "AsExpected" and bench.reason("RedisDurable") == "AppendOnly"
+
+    def is_well() -> bool:
+        """All of it by one status: on a busy machine a fleet that was well is not so at each moment after."""
+        status = bench.fleet()["status"]
+        return (
+            status["readyReplicas"] == status["replicas"] == 2
+            and (status.get("transfers") or {}).get("completed", 0) > 0
+            and (status.get("entities") or {}).get("owned") == status["entities"]["expected"] == 50
+            and bench.reason("TransfersHealthy") == bench.reason("Degraded") == "AsExpected"
+            and bench.reason("RedisDurable") == "AppendOnly"
+        )
+
+    await bench.until(is_well)
     assert not [key for key in bench.fleet()["metadata"].get("annotations", {}) if "kopf" in key]
 
     bench.cluster.delete_now(bench.fleet())
@@ -108,7 +117,7 @@ async def test_a_killed_shard_and_one_deleted_by_hand_come_back(bench: Bench) ->
 async def _seeded(bench: Bench) -> None:
     store = bench.store()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await FleetAdmin(store).entities_expected() != 50:  # noqa: ASYNC110 - Redis tells nobody
                 await asyncio.sleep(0.05)
     finally:
@@ -129,7 +138,8 @@ async def test_an_operator_that_is_replaced_changes_nothing(bench: Bench) -> Non
     calls = dict(bench.cluster.calls)
     await bench.until(lambda: bench.cluster.calls["apply", "Service"] > calls["apply", "Service"])
     await asyncio.sleep(0.5)
-    assert _uids(bench) == before and bench.cluster.calls["apply", "Pod"] == made and bench.is_available()
+    assert _uids(bench) == before and bench.cluster.calls["apply", "Pod"] == made
+    await bench.until(bench.is_available)
 
 
 async def test_a_deletion_that_began_without_an_operator_is_finished(bench: Bench) -> None:
@@ -160,9 +170,10 @@ async def test_what_the_api_server_refuses_is_said_and_heals(bench: Bench) -> No
     await bench.until(lambda: bench.reason("Degraded") == "ApiRefused")
     assert "exceeded quota: pods=0" in bench.condition("Degraded")["message"]
     await bench.until(lambda: bench.reason("Available") == "CellsUnclaimed")
-    tries = bench.cluster.calls["apply", "Pod"]
+    tries, began_us = bench.cluster.calls["apply", "Pod"], CLOCK.boottime_us()
     await asyncio.sleep(1.0)
-    assert bench.cluster.calls["apply", "Pod"] - tries <= 2
+    passed_s = (CLOCK.boottime_us() - began_us) / 1e6
+    assert bench.cluster.calls["apply", "Pod"] - tries <= 2 * passed_s
 
     bench.cluster.refuse = lambda verb, body: None
     await bench.until(bench.is_available)
@@ -194,24 +205,22 @@ async def test_a_fleet_grows_rolls_and_shrinks_while_entities_move(bench: Bench,
     bench.cluster.put(fleet(replicas=2, **trace))
     await bench.until(lambda: bench.is_settled(2))
     bench.cluster.put(fleet(replicas=4, **trace))
-    await bench.until(lambda: bench.is_settled(4), seconds=40)
+    await bench.until(lambda: bench.is_settled(4))
 
     before = _uids(bench)
     template = {"metadata": {"labels": {"team": "blue"}}}
     bench.cluster.put(fleet(replicas=4, template=template, **trace))
     bench.cluster.delete_now(bench.cluster.of_kind(PODS)["arena-1"])
-    await bench.until(
-        lambda: bench.is_settled(4) and set(_uids(bench).values()).isdisjoint(before.values()), seconds=60
-    )
+    await bench.until(lambda: bench.is_settled(4) and set(_uids(bench).values()).isdisjoint(before.values()))
     assert all(pod["metadata"]["labels"]["team"] == "blue" for pod in bench.cluster.of_kind(PODS).values())
 
     bench.cluster.put(fleet(replicas=1, template=template, **trace))
-    await bench.until(lambda: bench.is_settled(1), seconds=40)
+    await bench.until(lambda: bench.is_settled(1))
     bench.cluster.delete_now(bench.fleet())
     await bench.until(lambda: "arena" not in bench.cluster.of_kind(SHARD_FLEETS))
 
-    # On a machine that does nothing else 3 ticks hold; here other tests take their turn.
-    report = check_directory(tmp_path / "trace", bound_ticks=10)
+    # How long an entity may wait is for the simulation and the end-to-end tests: here others take their turn.
+    report = check_directory(tmp_path / "trace", bound_s=PATIENCE_S)
     assert report.ok, report.to_text()
 
 
@@ -223,7 +232,7 @@ async def test_redis_restarts_under_a_fleet(bench: Bench) -> None:
     await bench.until(lambda: bench.reason("Degraded") == "RedisUnavailable")
     assert bench.reason("Available") == "RedisUnavailable"
     bench.server.start()
-    await bench.until(bench.is_available, seconds=40)
+    await bench.until(bench.is_available)
     store = bench.store()
     try:
         assert await FleetAdmin(store).entities_expected() == 50
@@ -257,7 +266,7 @@ async def test_a_secret_and_a_service_deleted_by_hand_come_back(bench: Bench) ->
     for kind in (SECRETS, SERVICES, NETWORK_POLICIES):
         for name, made in bench.cluster.of_kind(kind).items():
             bench.cluster.remove(made)
-            await bench.until(lambda kind=kind, name=name: name in bench.cluster.of_kind(kind), seconds=5)
+            await bench.until(lambda kind=kind, name=name: name in bench.cluster.of_kind(kind))
             again = bench.cluster.of_kind(kind)[name]
             if name == "arena-ca":
                 assert again["data"] == made["data"], "shards trust another authority"

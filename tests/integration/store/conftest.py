@@ -12,7 +12,17 @@ from shardfleet_shard.store.redis_store import RedisStore
 from tests.integration.servers import SERVER_KINDS, RedisServer, missing_reason, redis_server
 
 # What only tests send, to look behind the scripts' backs.
-TESTS_OWN = ("blpop", "echo", "keys", "xlen", "zincrby", "client|pause", "script|exists", "script|flush")
+TESTS_OWN = (
+    "blpop",
+    "echo",
+    "keys",
+    "xlen",
+    "zincrby",
+    "client|pause",
+    "client|unpause",
+    "script|exists",
+    "script|flush",
+)
 
 _numbers = itertools.count(1)
 

@@ -81,7 +81,7 @@ async def test_commandstats(store: RedisStore, admin: FleetAdmin) -> None:
 
 
 async def test_fleets_are_deleted_apart(server: RedisServer, store: RedisStore, admin: FleetAdmin) -> None:
-    other = RedisStore(server.limited_url, f"{store.fleet}-b")
+    other = RedisStore(server.limited_url, f"{store.fleet}-b", timeout_s=10.0)
     await other.connect()
     await other.join()
     fleet = await Fleet.start(store)

@@ -51,7 +51,7 @@ async def test_a_restored_fleet_is_recovered_as_after_a_crash(server: RedisServe
         copy = await take_copy(fleet.store)
         await fleet.store.call([("HSET", f"{fleet.store.prefix}meta", "generation", "another")])
         await put_copy(fleet.store, copy)
-        store = RedisStore(server.url, "castle")
+        store = RedisStore(server.url, "castle", timeout_s=10.0)
         await store.connect()
         joined = await store.join()
         assert isinstance(joined, Joined) and joined.stored == joined.generation  # no roll-call, no reopening
@@ -66,7 +66,7 @@ async def test_what_the_server_does_not_take_changes_nothing(server: RedisServer
         copy = await take_copy(fleet.store)
         with pytest.raises(StoreError, match=r"key probe: .* a newer one"):
             await put_copy(fleet.store, (("meta", b"nonsense"), ("epoch", b"nonsense")))
-        limited = RedisStore(server.limited_url, "keep")
+        limited = RedisStore(server.limited_url, "keep", timeout_s=10.0)
         with pytest.raises(StoreError, match="a user that may RESTORE"):
             await put_copy(limited, copy)
         assert sorted(name for name, _ in await take_copy(limited)) == sorted(name for name, _ in copy)

@@ -23,7 +23,7 @@ SECRET = "very-secret-word"
 
 
 async def refusal_of(server: RedisServer) -> str:
-    store = RedisStore(server.limited_url, "refused")
+    store = RedisStore(server.limited_url, "refused", timeout_s=10.0)
     with pytest.raises(StoreRefused) as refused:
         await store.connect()
     await store.close()
@@ -61,7 +61,7 @@ async def test_a_replica_is_refused_by_name() -> None:
 
 async def test_without_an_append_only_file_it_is_not_durable() -> None:
     with redis_server(options=["--appendonly", "no"]) as server:
-        store = RedisStore(server.limited_url, "forgetful")
+        store = RedisStore(server.limited_url, "forgetful", timeout_s=10.0)
         await store.connect()
         assert not store.durable
         await store.close()
@@ -71,7 +71,7 @@ async def test_without_an_append_only_file_it_is_not_durable() -> None:
 async def test_the_password_appears_nowhere(tcp: bool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with redis_server(tcp=tcp, password=SECRET) as server:
-        store = RedisStore(server.url, "locked")
+        store = RedisStore(server.url, "locked", timeout_s=10.0)
         info = await store.connect()
         assert (await store.join()).generation == info.run_id
         shown = [repr(store), str(store), repr(store.info), repr(store._connections), store.address]
@@ -88,7 +88,9 @@ async def test_the_password_appears_nowhere(tcp: bool, caplog: pytest.LogCapture
 async def test_a_wrong_or_missing_password_is_refused_by_name(password: str) -> None:
     with redis_server(tcp=True, password=SECRET) as server:
         store = RedisStore(
-            f"redis://:{password}@127.0.0.1:{server.port}" if password else f"redis://127.0.0.1:{server.port}", "x"
+            f"redis://:{password}@127.0.0.1:{server.port}" if password else f"redis://127.0.0.1:{server.port}",
+            "x",
+            timeout_s=10.0,
         )
         with pytest.raises(StoreRefused, match="password"):
             await store.connect()
@@ -179,20 +181,22 @@ async def test_a_broken_key_is_an_error_not_a_silence(store: RedisStore) -> None
 
 
 async def test_no_answer_is_none_and_the_connection_is_not_used_again(server: RedisServer) -> None:
-    store = RedisStore(server.limited_url, "slow", timeout_s=0.15)
+    store = RedisStore(server.limited_url, "slow", timeout_s=10.0)
     await store.connect()
     await store.join()
-    await store.call([("CLIENT", "PAUSE", 400, "WRITE")])
-    assert await store.execute([Observe(), Join(founds=True)]) == [None, None]
-    assert "no answer within" in store.last_error
-    await asyncio.sleep(0.5)
+    await store.call([("CLIENT", "PAUSE", 600_000, "WRITE")])
+    try:
+        assert await store.execute([Observe(), Join(founds=True)], timeout_s=0.15) == [None, None]
+        assert "no answer within" in store.last_error
+    finally:
+        await store.call([("CLIENT", "UNPAUSE")])
     assert isinstance((await store.execute([Join(founds=True)]))[0], Joined)
     await store.close()
 
 
 async def test_answers_that_came_in_time_count(store: RedisStore) -> None:
-    commands: list[Command] = [("ECHO", "here"), ("BLPOP", f"{store.prefix}never", 5), ("ECHO", "too late")]
-    assert await store._connections.exchange(commands, 0.1) == [b"here", UNANSWERED, UNANSWERED]
+    commands: list[Command] = [("ECHO", "here"), ("BLPOP", f"{store.prefix}never", 600), ("ECHO", "too late")]
+    assert await store._connections.exchange(commands, 2.0) == [b"here", UNANSWERED, UNANSWERED]
     assert await store.call([("ECHO", "next")]) == [b"next"]
 
 
@@ -209,7 +213,7 @@ async def test_a_call_that_is_canceled_leaves_nothing_behind(store: RedisStore) 
 
 async def test_memory_exhausted_is_no_answer() -> None:
     with redis_server(options=["--maxmemory", "1"]) as server:
-        store = RedisStore(server.limited_url, "full")
+        store = RedisStore(server.limited_url, "full", timeout_s=10.0)
         await store.connect()
         assert await store.execute([Join(founds=True)]) == [None]
         assert "OOM" in store.last_error or "memory" in store.last_error

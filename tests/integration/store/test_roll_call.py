@@ -144,7 +144,6 @@ async def test_starting_shards_alone_open_the_world_after_a_lease(store: RedisSt
     assert isinstance(joined, Joined) and joined.stored == joined.generation
 
 
-@pytest.mark.timeout(60)
 async def test_a_hundred_thousand_rows_in_bounded_pieces(fleet: Fleet) -> None:
     """Of ids that lie far apart: each has a bitmap of its own."""
     ids = (np.arange(1, 100_001, dtype=np.uint64) * np.uint64(1_000_003)).astype("<u8")

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pytest
 from shardfleet_shard.core.journal_requests import (
     Entries,
     EntryKind,
@@ -205,7 +204,6 @@ Repair refused closed|RestoreEntity refused closed
 """
 
 
-@pytest.mark.timeout(120)
 async def test_scripts_and_model_agree(server: RedisServer) -> None:
     seen: Counter[str] = Counter()
     for seed in SEEDS:

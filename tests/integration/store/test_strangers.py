@@ -88,7 +88,7 @@ def serving(authority: Signed, own: Signed, *, clients: str = "no") -> Iterator[
 
 def store(port: int, *, trusts: Signed, host: str = "127.0.0.1", more: str = "", scheme: str = "rediss") -> RedisStore:
     url = f"{scheme}://:{SECRET}@{host}:{port}/0?ssl_ca_certs={quote(str(trusts.certificate), safe='')}{more}"
-    return RedisStore(url, "fleet", timeout_s=5)
+    return RedisStore(url, "fleet", timeout_s=10.0)
 
 
 @needs_redis
@@ -167,7 +167,7 @@ async def test_a_user_of_one_fleet_reaches_no_other() -> None:
     assert rule != acl_rule()
     with RedisServer(tcp=True, options=["--user", "narrow", "on", f">{SECRET}", *rule.split()]) as server:
         url = f"redis://narrow:{SECRET}@127.0.0.1:{server.port}/0"
-        own, other = RedisStore(url, "play.arena", timeout_s=5), RedisStore(url, "play.other", timeout_s=5)
+        own, other = RedisStore(url, "play.arena", timeout_s=10.0), RedisStore(url, "play.other", timeout_s=10.0)
         try:
             await own.connect()
             joined = await own.join()

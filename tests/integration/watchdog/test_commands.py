@@ -20,6 +20,7 @@ from shardfleet_shard.net.api import RowsView
 from shardfleet_shard.net.server import ShardServer
 
 from tests.integration.servers import RedisServer, redis_server
+from tests.patience import PATIENCE_S
 
 from .world import SCHEMA, SWITCH_TICK, S, T, World, rows, world
 
@@ -87,7 +88,7 @@ class Fleet:
     async def run(self, *arguments: str, elsewhere: tuple[str, ...] | None = None) -> tuple[int, str, str]:
         """(exit code, stdout, stderr)"""
         process = await self.start(*arguments, *(self.arguments if elsewhere is None else elsewhere))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             output, errors = await process.communicate()
         assert process.returncode is not None
         return process.returncode, output.decode(), errors.decode()

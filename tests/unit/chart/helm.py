@@ -16,6 +16,7 @@ import yaml
 from tests.cluster import golang
 from tests.cluster.paths import Layout
 from tests.cluster.tools import TOOLS
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "shardfleet"
@@ -43,7 +44,7 @@ def helm(*arguments: str, environ: Mapping[str, str] | None = None) -> subproces
     assert HELM is not None
     environment = {**os.environ, "KUBECONFIG": os.devnull, **(environ or {})}
     return subprocess.run(
-        [str(HELM), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=30
+        [str(HELM), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
 
 

@@ -17,7 +17,7 @@ from .world import File, Record, World, random_world
 
 BOUND = 14
 seeds = st.integers(0, 100_000)
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 def check(world: World, **options: int) -> CheckReport:
@@ -156,7 +156,7 @@ MUTATIONS: list[Mutation] = [
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.__name__)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(seed=seeds)
 def test_single_mutations_are_caught(mutation: Mutation, seed: int) -> None:
     world = random_world(seed)
@@ -167,7 +167,7 @@ def test_single_mutations_are_caught(mutation: Mutation, seed: int) -> None:
     assert judge(world, BOUND).broken <= broken
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(seed=seeds)
 def test_a_deleted_file_is_caught(seed: int) -> None:
     world = random_world(seed)

@@ -19,6 +19,8 @@ from shardfleet_operator.cli.main import main
 from shardfleet_operator.local.folder import EMBEDDED, DataFolder
 from shardfleet_operator.resource import load_fleet, to_config
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[3]
 ORBIT = ROOT / "examples" / "orbit.yaml"
 COMMANDS = [
@@ -37,7 +39,7 @@ def shardfleet(
         env={**kept, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -71,7 +73,9 @@ def test_nothing_heavy_is_imported_to_start(arguments: list[str]) -> None:
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
         "print('MODULES', *sorted({name.split('.')[0] for name in sys.modules}))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     modules = set(result.stdout.rpartition("MODULES")[2].split())
     heavy = {"rich", "kopf", "kubernetes", "pandas", "pyarrow", "yaml", "jsonschema", "celpy"}
     assert not modules & heavy
@@ -274,7 +278,7 @@ def in_terminal(environment: Mapping[str, str]) -> bytes:
             if not piece:
                 break
             output += piece
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         os.close(leader)
     return output
@@ -294,7 +298,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         [sys.executable, "-m", "shardfleet_operator.cli", "config", "-f", str(ORBIT)],
         stdout=write,
         stderr=subprocess.PIPE,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     os.close(write)
@@ -353,5 +357,5 @@ def test_sigterm_ends_a_command_that_has_not_begun(pid: int, code: int) -> None:
         "import os, signal\nfrom shardfleet_operator.cli.main import die_of_sigterm\n"
         f"die_of_sigterm({pid})\nos.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_S, check=False)
     assert done.returncode == code

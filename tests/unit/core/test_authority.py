@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_shard.core.authority import EntityAuthorityTracker
 from shardfleet_shard.core.columns import Schema
@@ -29,7 +29,6 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(OPERATIONS)
 def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]]) -> None:
     tracker = EntityAuthorityTracker(SCHEMA)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.layout import INFINITY, Cell, Layout
@@ -55,13 +55,11 @@ def naive_cells(layout: Layout, point: tuple[float, ...]) -> list[int]:
     ]
 
 
-@settings(deadline=None)
 @given(layouts(2), POINTS_2D)
 def test_every_point_of_a_plane_has_exactly_one_cell(layout: Layout, points: list[tuple[float, ...]]) -> None:
     check_cells(layout, points)
 
 
-@settings(deadline=None)
 @given(layouts(3), POINTS_3D)
 def test_every_point_of_space_has_exactly_one_cell(layout: Layout, points: list[tuple[float, ...]]) -> None:
     check_cells(layout, points)
@@ -118,7 +116,6 @@ def test_neighbours_are_mutual_and_whoever_shares_a_point(layout: Layout) -> Non
     assert layout.neighbours_of("nobody") == [] and layout.cells_of("nobody") == ()
 
 
-@settings(deadline=None)
 @given(layouts(2), st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), max_size=20), st.integers(-5, 5))
 def test_rows_are_grouped_by_the_cell_that_holds_them(
     layout: Layout, points: list[tuple[float, float]], tick: int

@@ -87,7 +87,7 @@ records_of_a_fleet = st.tuples(
 ).map(list)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(records_of_a_fleet)
 def test_fold_equals_the_plain_dictionary(records: list[ledger.ShardEvidence]) -> None:
     folded = ledger.fold(records)
@@ -98,7 +98,7 @@ def test_fold_equals_the_plain_dictionary(records: list[ledger.ShardEvidence]) -
     assert (np.diff(folded.id.astype(np.int64)) > 0).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(records_of_a_fleet, pairs)
 def test_keeps_and_owner_of_equal_the_plain_rules(
     records: list[ledger.ShardEvidence], asked: list[tuple[int, int]]
@@ -119,7 +119,7 @@ def test_keeps_and_owner_of_equal_the_plain_rules(
         assert folded.keeps(shard, ids, versions).tolist() == wanted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(records_of_a_fleet)
 def test_holdings_equal_the_plain_rules(records: list[ledger.ShardEvidence]) -> None:
     for one in records:
@@ -200,7 +200,7 @@ def test_large_fold_stays_vectorised() -> None:
         ledger.ShardEvidence(f"s{n}", ids[n * quarter : (n + 1) * quarter], np.ones(quarter, np.uint32), ())
         for n in range(4)
     ]
-    started = time.perf_counter()
+    started_s = time.process_time()
     folded = ledger.fold(parts)
-    assert time.perf_counter() - started < 3.0  # 0.1 s here; a loop over entities takes far longer
+    assert time.process_time() - started_s < 3.0  # 0.1 s here; a loop over entities takes far longer
     assert len(folded.alive) == len(ids)

@@ -27,7 +27,7 @@ def manifest(count: int) -> AuthorityManifest:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from([0, 1, 7, ROWS_PER_CHUNK - 1, ROWS_PER_CHUNK, ROWS_PER_CHUNK + 1, 3 * ROWS_PER_CHUNK + 5]))
 def test_it_survives_its_chunks(count: int) -> None:
     written = manifest(count)

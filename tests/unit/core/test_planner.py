@@ -1,7 +1,7 @@
 """The planner against a loop over entities."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_shard.core.authority import EntityAuthorityTracker
 from shardfleet_shard.core.columns import Schema
@@ -29,7 +29,6 @@ def planner(margin: float = 0.5) -> BorderHandoffPlanner:
     return BorderHandoffPlanner("a-0", TickGrid(20), options)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.booleans()), max_size=30), st.sampled_from([0.0, 0.5]))
 def test_rows_go_to_the_cell_that_holds_them_once_they_are_beyond_the_margin(
     rows: list[tuple[float, float, bool]], margin: float

@@ -156,7 +156,7 @@ HISTORIES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(HISTORIES)
 def test_every_shard_starts_with_what_is_its_own_and_nothing_else(history: list[tuple[str, str, int]]) -> None:
     world = PlainWorld()

@@ -111,7 +111,7 @@ def _held(one: JournalEntry) -> Held:
     return dict(zip(*(column.tolist() for column in ledger.entry_rows(one)), strict=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps, st.integers(0, 12), st.integers(0, 12))
 def test_a_takeover_moves_each_row_by_one_version_and_nothing_else(
     doings: list[tuple[int, bool]], published: int, trimmed: int

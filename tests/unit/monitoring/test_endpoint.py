@@ -11,6 +11,8 @@ from shardfleet_shard.errors import UsageError
 from shardfleet_shard.monitoring import endpoint
 from shardfleet_shard.monitoring.endpoint import metrics_served
 
+from tests.patience import PATIENCE_S
+
 
 class Room:
     """An endpoint whose text can be made to fail."""
@@ -74,12 +76,13 @@ async def test_nonsense_harms_nobody(room: Room, request_bytes: bytes) -> None:
 async def test_who_does_not_speak_is_hung_up_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "DEADLINE_S", 0.05)
     reader, writer = await room.open()
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
     writer.close()
 
 
-async def test_no_more_connections_than_the_bound(room: Room) -> None:
+async def test_no_more_connections_than_the_bound(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are there stay; one more is closed at once."""
+    monkeypatch.setattr(endpoint, "DEADLINE_S", PATIENCE_S)
     held = [await room.open() for _ in range(endpoint.MAX_CONNECTIONS)]
     assert await room.ask(b"GET /metrics HTTP/1.1\r\n\r\n") == ("", b"")
     for reader, writer in held:

@@ -16,6 +16,8 @@ from shardfleet_shard.net.api import NewEntity
 from shardfleet_shard.net.messages import MAX_SPAWN_ROWS, MAX_WATCH_IDS, entity_to_pb
 from shardfleet_shard.net.service_requests import read_despawn, read_get, read_inspect, read_spawn, read_watch
 
+from tests.patience import PATIENCE_S
+
 SCHEMA = Schema(3, np.dtype([("mass", "<f8"), ("tag", "<u2", (3,))]))
 LARGEST = 8 * 1024 * 1024
 """Bytes; gRPC lets no larger message through."""
@@ -60,7 +62,9 @@ def test_refusing_takes_no_memory() -> None:
         "    except UsageError: pass\n"
         "print(peak() - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
     in_kilobytes = 1 if sys.platform == "linux" else 1024
     assert int(done.stdout) / in_kilobytes < 20_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0

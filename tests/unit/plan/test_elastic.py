@@ -283,7 +283,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(1, 5), events)
 def test_whatever_happens_nothing_is_lost_and_all_comes_to_rest(
     replicas: int, happened: list[tuple[str, int, int]]

@@ -110,7 +110,7 @@ def test_a_layout_of_nobody_or_of_one_twice_is_refused(shards: list[str]) -> Non
 
 
 @given(worlds(), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_areas_are_equal_and_every_shard_has_one_cell(world: tuple[Any, Any], count: int) -> None:
     low, high = world
     layout = initial_layout(low, high, names(count))
@@ -131,7 +131,7 @@ def test_a_thousand_shards() -> None:
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_point_has_exactly_one_cell(data: st.DataObject) -> None:
     layout = data.draw(layouts())
     check_layout(layout)
@@ -141,13 +141,13 @@ def test_every_point_has_exactly_one_cell(data: st.DataObject) -> None:
 
 
 @given(layouts())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_layout_goes_through_json(layout: Layout) -> None:
     assert Layout.from_json(layout.to_json()) == layout
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_split_then_merge_is_the_same_but_for_the_version(data: st.DataObject) -> None:
     layout = data.draw(layouts())
     cell = data.draw(st.sampled_from(layout.cells))
@@ -254,7 +254,7 @@ def test_of_equal_cells_the_larger_then_the_first_is_cut() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_chosen_can_be_done(data: st.DataObject) -> None:
     low, high = data.draw(worlds())
     layout = initial_layout(low, high, names(1))

@@ -380,7 +380,7 @@ def assert_at_rest(world: World, desired: Desired) -> None:
 
 
 @given(worlds())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_beginning_comes_to_rest(beginning: tuple[World, Desired]) -> None:
     world, desired = beginning
     assert world.run(desired, rounds=40), world.performed[-5:]
@@ -389,7 +389,7 @@ def test_any_beginning_comes_to_rest(beginning: tuple[World, Desired]) -> None:
 
 
 @given(worlds(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_after_any_deaths_it_comes_to_rest_again(beginning: tuple[World, Desired], data: st.DataObject) -> None:
     world, desired = beginning
     for _ in range(data.draw(st.integers(1, 6))):

@@ -12,6 +12,8 @@ from shardfleet_shard.errors import SimulationError, SpecError
 from shardfleet_shard.simulations import registry
 from shardfleet_shard.simulations.linear import Linear
 
+from tests.patience import PATIENCE_S
+
 WORLD = World((-120.0, -120.0), (120.0, 120.0), 20)
 
 
@@ -121,7 +123,7 @@ def test_a_shard_without_parameters_is_spared_the_validator():
         "assert 'jsonschema' not in sys.modules\n"
         "registry.load('orbit', world, {'radius': 0.5})\nassert 'jsonschema' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ TRACKS = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tracks=TRACKS, speedup=st.sampled_from([1, 3, 0.7, 12.5]))
 def test_every_tick_against_numpy_interp(tmp_path_factory, tracks, speedup):
     """Who is there, and where, for tracks of any shape; times in tenths of a second, ten ticks a second."""

@@ -59,7 +59,7 @@ rows = st.dictionaries(st.integers(0, 7), st.integers(1, 3), max_size=4)
 journal = st.lists(st.builds(entry, st.sampled_from(list(EntryKind)), rows, st.just("b")), max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.tuples(*(st.tuples(st.none() | rows, journal) for _ in range(3))), st.sets(st.integers(0, 7)))
 def test_census_equals_a_plain_count(
     fleet: tuple[tuple[dict[int, int] | None, list[JournalEntry]], ...], living: set[int]

@@ -14,10 +14,9 @@ An error is {"error": message, "code": word} with 400 (wrong use), 404 (no such 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,27 +170,3 @@ async def _errors(
     except ShardfleetError as error:
         status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, UsageError) else 503
         return web.json_response({"error": str(error), "code": error.code}, status=status)
-
-
-@contextlib.asynccontextmanager
-async def served(option: str, address: str, application: web.Application) -> AsyncIterator[str]:
-    """Serves ``application`` at ``address``, and yields where that is: port 0 takes a free one.
-
-    Raises:
-        UsageError: ``option`` is no address, or cannot be listened on.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{option} {address!r}: an address is HOST:PORT, for example 127.0.0.1:8081")
-    # A request whose asker hung up is canceled, and with it its streams from the shards.
-    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host.strip("[]") or "0.0.0.0", int(port)).start()
-        except OSError as error:
-            raise UsageError(f"{option} {address}: {error.strerror or error}") from error
-        bound = runner.addresses[0]
-        yield f"{bound[0]}:{bound[1]}"
-    finally:
-        await runner.cleanup()

@@ -25,10 +25,11 @@ from .cluster.fleets import Fleets
 from .cluster.metrics import OperatorSight, operator_text, read_operator
 from .cluster.settings import OperatorSettings
 from .handlers import quieten_kopf, watch
-from .inspection import FleetSight, Inspection, NotNow, served
+from .inspection import FleetSight, Inspection, NotNow
 from .kube import NODES, SHARD_FLEETS, ApiError
 from .kube.http_api import HttpKubeApi
 from .kube.lease import LeaderLease
+from .serving import served
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import backup, checks, entities, fleets, operate, settings, simulations, transfers
+from . import backup, checks, entities, fleets, live_map, operate, settings, simulations, transfers
 from .exits import EXIT_USAGE, PROGRAM
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -63,6 +63,7 @@ def build(*, with_local: bool) -> typer.Typer:
     fleets.register(app)
     transfers.register(app)
     entities.register(app)
+    live_map.register(app)
     backup.register(app)
     checks.register(app)
     settings.register(app)

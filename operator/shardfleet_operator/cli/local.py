@@ -60,6 +60,19 @@ def up(
             help="Shard N serves GET /metrics on 127.0.0.1:PORT+N, for Prometheus. Default: none does.",
         ),
     ] = None,
+    with_map: Annotated[
+        bool, typer.Option("--map/--no-map", help="Serve the live map, in a process of its own.")
+    ] = True,
+    map_port: Annotated[
+        int | None,
+        typer.Option(
+            "--map-port",
+            metavar="PORT",
+            min=1,
+            max=65_535,
+            help="The map's, on 127.0.0.1. Default: 7373, or a free one where that is taken.",
+        ),
+    ] = None,
     report: Annotated[
         ReportFormat,
         typer.Option("--report", help="json: stdout holds the report as one JSON object, all else goes to stderr."),
@@ -98,6 +111,8 @@ def up(
         fresh=fresh,
         trace=trace,
         metrics_port=metrics_port,
+        with_map=with_map,
+        map_port=map_port,
     )
     stream = sys.stderr if report is ReportFormat.JSON else sys.stdout
     try:

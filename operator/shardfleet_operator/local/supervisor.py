@@ -30,6 +30,7 @@ from .embedded_redis import EmbeddedRedis
 from .figures import Figures, failure_news
 from .folder import EMBEDDED, DataFolder, trace_folder, without_password
 from .loops import beside, first_of, within
+from .map_child import MapChild, listening_socket
 from .planning import LocalPlanner
 from .recovery import hanging
 from .report import Run, build, faults, why_no_handoffs
@@ -54,6 +55,7 @@ class UpOptions:
         duration_s: counted from the moment at which every cell is claimed; None: until told to end.
         redis_url: None for the embedded one.
         metrics_port: shard N serves its metrics on this port plus N; None: none does.
+        with_map: serve the live map; ``map_port``: there, or, for None, where it is free.
         shard_command: what runs a shard.
     """
 
@@ -65,6 +67,8 @@ class UpOptions:
     fresh: bool = False
     trace: Path | None = None
     metrics_port: int | None = None
+    with_map: bool = False
+    map_port: int | None = None
     shard_command: Sequence[str] = SHARD_COMMAND
 
 
@@ -118,6 +122,7 @@ class Supervisor:
         self._silent = False
         self._failing: frozenset[str] = frozenset()
         self._written: list[LocalProcess] = []
+        self._map: MapChild | None = None
 
     def interrupt(self, reason: str = "") -> None:
         """The first time the fleet settles, the second time it ends at once."""
@@ -145,13 +150,29 @@ class Supervisor:
             resumed = self.folder.check_world(self.config, redis_name, fresh=self.options.fresh)
             self._stored = self.folder.stored_config() if resumed else None
             trace = trace_folder(self.options.trace, resumed=resumed)
-            self.folder.begin_run()
-            if url is None and not resumed:
-                self.folder.begin_world(self.config, redis_name, fresh=self.options.fresh)  # its Redis starts on that
-            with _logged_to(self.folder.logs / "supervisor.log"):
-                return await self._run_here(resumed=resumed, trace=trace)
+            with self._map_listens():
+                self.folder.begin_run()
+                if url is None and not resumed:
+                    self.folder.begin_world(
+                        self.config, redis_name, fresh=self.options.fresh
+                    )  # its Redis starts on that
+                with _logged_to(self.folder.logs / "supervisor.log"):
+                    return await self._run_here(resumed=resumed, trace=trace)
         finally:
             self.folder.unlock()
+
+    @contextlib.contextmanager
+    def _map_listens(self) -> Iterator[None]:
+        """Raises ``UsageError``: not at that port."""
+        if not self.options.with_map:
+            yield
+            return
+        listener = listening_socket(self.options.map_port)
+        self._map = MapChild(self.folder, listener, environment=self._environment)
+        try:
+            yield
+        finally:
+            self._map.close()
 
     async def _run_here(self, *, resumed: bool, trace: Path | None) -> Outcome:
         async with self._redis() as url:
@@ -219,7 +240,7 @@ class Supervisor:
 
     async def _follow(self) -> None:
         """Until it is time to settle."""
-        async with beside(self._reconcile(), self._gather(), self._show(), self._watch()):
+        async with beside(self._reconcile(), self._gather(), self._show(), self._watch(), self._serve_map()):
             if self.options.duration_s is None:
                 await self._settle.wait()
                 return
@@ -320,6 +341,13 @@ class Supervisor:
         while True:
             await self._claimed.wait()
             await first_of(self.watchdog.run(), self._redis_gone.wait())
+
+    async def _serve_map(self) -> None:
+        """Once the fleet runs: until then the shards need the processors."""
+        if self._map is not None:
+            await self._runs.wait()
+            self.screen.say(f"the map is at {self._map.url}")
+            await self._map.run()
 
     async def _call_roll(self) -> None:
         """Redis restarted. Its shards tell it what they know; until they have, nothing here can be told from it."""

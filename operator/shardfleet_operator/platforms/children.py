@@ -15,7 +15,12 @@ _CHILD = str(Path(__file__).with_name("child.py"))
 
 
 async def start_child(
-    program: Sequence[str], *, parent_death: signal.Signals, environment: Mapping[str, str], output: IO[bytes]
+    program: Sequence[str],
+    *,
+    parent_death: signal.Signals,
+    environment: Mapping[str, str],
+    output: IO[bytes],
+    pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """Starts ``program`` (its first word an absolute path) with stdout and stderr going to ``output``.
 
@@ -30,6 +35,7 @@ async def start_child(
         stdout=output,
         stderr=output,
         env=dict(environment),
+        pass_fds=tuple(pass_fds),
         start_new_session=True,  # a terminal's Ctrl-C reaches the supervisor alone, which then settles
     )
 

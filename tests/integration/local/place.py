@@ -96,10 +96,13 @@ class Place:
         )  # fmt: skip
 
     def up(self, *arguments: str, duration: str = "0.5") -> subprocess.CompletedProcess[str]:
-        return self.run("local", "up", "-f", "fleet.yaml", "--data", "data", "--duration", duration, *arguments)
+        return self.run(
+            "local", "up", "-f", "fleet.yaml", "--data", "data", "--no-map", "--duration", duration, *arguments
+        )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [*SHARDFLEET, "local", "up", "-f", "fleet.yaml", "--data", "data", "--report", "json", *arguments]
+        command = [*SHARDFLEET, "local", "up", "-f", "fleet.yaml", "--data", "data", "--no-map", "--report", "json"]
+        command += arguments
         with (self.folder / "stderr").open("w") as stderr:
             return subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=self.folder, env=self.environment

@@ -40,7 +40,8 @@ def up(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [*COMMAND, "up", "-f", str(ORBIT), "--data", str(folder / "data"), "--report", "json", *arguments]
+        command = [*COMMAND, "up", "-f", str(ORBIT), "--data", str(folder / "data"), "--no-map"]
+        command += ["--report", "json", *arguments]
         with (folder / f"stderr-{len(started)}").open("w") as stderr:
             started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True))
         return started[-1]

@@ -32,7 +32,7 @@ def first_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     port = free_port(SHARDS)
     command = [
         *(sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ROOT / "examples" / "orbit.yaml")),
-        *("--data", str(tmp_path_factory.mktemp("data")), "--metrics-port", str(port)),
+        *("--data", str(tmp_path_factory.mktemp("data")), "--metrics-port", str(port), "--no-map"),
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -43,7 +43,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         folder = tmp_path_factory.mktemp("data")
         with (folder.parent / "said").open("w") as said:
             process = subprocess.Popen(
-                [*command, "--data", str(folder)], env=environment, stdout=said, stderr=subprocess.STDOUT
+                [*command, "--data", str(folder), "--no-map"], env=environment, stdout=said, stderr=subprocess.STDOUT
             )
         try:
             deadline = time.monotonic() + PATIENCE_S
@@ -147,7 +147,7 @@ def test_a_collector_that_is_away_is_said_once_and_holds_nobody(tmp_path: Path) 
         }
         command = [sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ORBIT), "--duration", "8"]
         done = subprocess.run(
-            [*command, "--data", str(tmp_path / "data")],
+            [*command, "--data", str(tmp_path / "data"), "--no-map"],
             env=environment,
             capture_output=True,
             text=True,

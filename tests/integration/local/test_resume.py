@@ -86,7 +86,7 @@ class Scenario:
 def _up(folder: Path, trace: str) -> Iterator[subprocess.Popen[str]]:
     """A run that has lasted for a while, in which something has arrived and something was handed over."""
     command = [*SHARDFLEET, "local", "up", "-f", str(folder / "fleet.yaml"), "--data", str(folder / "data")]
-    command += ["--trace", str(folder / trace), "--report", "json"]
+    command += ["--no-map", "--trace", str(folder / trace), "--report", "json"]
     before = set((folder / trace).glob("*.trace"))
     with (folder / "stderr").open("a") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)

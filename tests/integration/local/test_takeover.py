@@ -49,10 +49,10 @@ class Arena:
         (folder / "site" / "sitecustomize.py").write_text(REFUSE)
         path = [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "NO_START": str(self.no_start)}
-        command = [*COMMAND, "local", "up", "-f", str(ORBIT), "--data", str(folder / "data"), "--report", "json"]
+        command = [*COMMAND, "local", "up", "-f", str(ORBIT), "--data", str(folder / "data"), "--no-map"]
         with (folder / "stderr").open("w") as stderr:
             self.process = subprocess.Popen(
-                [*command, "--trace", str(folder / "trace")],
+                [*command, "--report", "json", "--trace", str(folder / "trace")],
                 stdout=subprocess.PIPE, stderr=stderr, text=True, env=self.environment,
             )  # fmt: skip
 

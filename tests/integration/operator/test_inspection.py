@@ -19,8 +19,9 @@ from shardfleet_operator.cli import kubectl as command
 from shardfleet_operator.cluster.fleets import Fleets
 from shardfleet_operator.cluster.secrets import ASKER
 from shardfleet_operator.cluster.settings import OperatorSettings
-from shardfleet_operator.inspection import MAX_IDS, MAX_STREAMS, FleetSight, Inspection, NotNow, served
+from shardfleet_operator.inspection import MAX_IDS, MAX_STREAMS, FleetSight, Inspection, NotNow
 from shardfleet_operator.operator_process import Operator, OperatorOptions
+from shardfleet_operator.serving import served
 from shardfleet_shard.errors import UsageError
 
 from tests.patience import PATIENCE_S

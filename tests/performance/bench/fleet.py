@@ -71,7 +71,7 @@ class Fleet:
         file = self.folder / "fleet.yaml"
         file.write_text(yaml.safe_dump(dict(self.content)))
         command = [str(Path(sys.executable).with_name("shardfleet")), "local", "up", "-f", str(file)]
-        command += ["--data", str(self.data), "--fresh", "--report", "json"]
+        command += ["--data", str(self.data), "--fresh", "--no-map", "--report", "json"]
         with (self.folder / "stdout").open("w") as out, (self.folder / "stderr").open("w") as error:
             self.started_s = time.monotonic()
             self._process = subprocess.Popen(command, stdout=out, stderr=error, text=True)

@@ -50,7 +50,7 @@ def test_every_flight_of_a_small_sky_has_one_owner_and_is_on_its_track(tmp_path,
     up = subprocess.run(
         [
             *(str(COMMAND), "local", "up", "-f", str(tmp_path / "flights.yaml"), "--duration", str(seconds)),
-            *("--data", str(tmp_path / "data"), "--fresh", "--trace", str(trace), "--report", "json"),
+            *("--data", str(tmp_path / "data"), "--fresh", "--no-map", "--trace", str(trace), "--report", "json"),
         ],
         capture_output=True,
         text=True,

@@ -15,6 +15,8 @@ from shardfleet_shard.store.redis_store import RedisStore
 A, B, C = "arena-0", "arena-1", "arena-2"
 CELL_OF = {A: "0", B: "10", C: "11"}
 TOO_LARGE_TO_INLINE = (bytes(200_000), bytes(200_000))
+LEASE_MS = 600_000
+"""Longer than any test takes."""
 START_US = 1_790_000_000_000_000
 _R = TypeVar("_R", bound=Reply)
 
@@ -50,7 +52,7 @@ class Fleet:
         return reply
 
     async def live(self, shard: str) -> None:
-        await self.done(Renew(**self.me(shard), ttl_ms=60_000))
+        await self.done(Renew(**self.me(shard), ttl_ms=LEASE_MS))
         await self.done(Claim(**self.me(shard), layout_version=1, cells=(CELL_OF[shard],)))
 
     def me(self, shard: str) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from .core.frames import PROTOCOL_VERSION, Answer, Final, Frame, Hello, Nudge, O
 from .core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from .core.requests import LinkLease, Renew, Reply, Request
 from .core.roll_requests import Rejoin
-from .core.takeover_requests import ReadTaken
 from .core.trace_events import TraceEvent, TraceTick
 from .core.transfer_spans import TransferSpan
 from .life import RuntimeState
@@ -376,7 +375,7 @@ def _lane_of(request: Request) -> str:
     match request:
         case Renew():
             return "lease"
-        case Publish() | ReadFleet() | ReadTaken() | ReadEntries() | Tail() | Rejoin():
+        case Publish() | ReadFleet() | ReadEntries() | Tail() | Rejoin():
             return "bulk"
         case _:
             return "transfers"

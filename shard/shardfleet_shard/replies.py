@@ -42,7 +42,6 @@ from .core.roll_requests import CallRoll, Ready, Rejoin, Rolled
 from .core.spawn_requests import Arrive, Despawn, Seed
 from .core.stream import EntityStream
 from .core.takeover import Takeovers
-from .core.takeover_requests import ReadTaken
 from .errors import SchemaChanged, SimulationError
 from .exit_codes import ExitCode
 from .farewell import Farewell
@@ -111,10 +110,10 @@ class ReplyDesk:
                 self._roll_called(request, reply, now_us, boottime_us)
             case ReadFleet(), (FleetRecords() | None) if self.roll_call.on:
                 self._roll_called(request, reply, now_us, boottime_us)
+            case ReadFleet(), (FleetRecords() | None) if self.life.state in SERVING:
+                self.takeovers.handle_fleet(request, reply, now_us)
             case ReadFleet(), (FleetRecords() | None):
                 self.comeback.handle_fleet(reply, now_us)
-            case ReadTaken(), (FleetRecords() | None):
-                self._taken(request, reply, now_us)
             case Elect(), (Elected() | None):
                 self.election.answered(reply, now_us)
             case ((Seed() | Arrive()), (Done() | Refused() | None)):
@@ -166,7 +165,10 @@ class ReplyDesk:
     ) -> None:
         if not self.roll_call.on:
             if isinstance(request, CallRoll) and not isinstance(reply, Refused | FleetRecords | Done):
-                self.comeback.handle_checked(reply, now_us)
+                if self.life.state in SERVING:
+                    self._take_over(request, reply)
+                else:
+                    self.comeback.handle_checked(reply, now_us)
             return
         self.roll_call.handle_reply(request, reply, now_us, boottime_us)
         if self.roll_call.state is RollState.MISSED:
@@ -180,11 +182,11 @@ class ReplyDesk:
         except SimulationError as error:
             self.life.end(ExitCode.SIMULATION, f"while taking up rows of former columns: {error}")
 
-    def _taken(self, request: ReadTaken, reply: FleetRecords | None, now_us: int) -> None:
+    def _take_over(self, request: CallRoll, reply: Rolled | None) -> None:
         try:
-            self.takeovers.handle_reply(request, reply, now_us)
+            self.takeovers.handle_checked(request, reply)
         except (ValueError, SchemaChanged, SimulationError) as error:
-            self.life.end(ExitCode.SIMULATION, f"while taking over {request.alias}: {error}")
+            self.life.end(ExitCode.SIMULATION, f"while taking over what another shard held: {error}")
 
     def _observed(self, reply: Observed | None, now_us: int, boottime_us: int) -> None:
         if reply is not None and reply.generation != self.context.generation:

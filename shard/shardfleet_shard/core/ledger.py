@@ -11,7 +11,8 @@ What counts as evidence, and of what:
 - an ``out``: its peer owns the entity at the entry's version, and the shard that wrote it holds nothing below it;
 - a ``despawn``: nobody owns the entity at that version or below;
 - a ``takeover``: each row that its alias holds by its own manifest and journal is the writing shard's, at a version
-  above. The alias itself owns nothing; what its journal lost, it lost.
+  above, unless another has it at that version already: then the dead shard had given it on, and Redis has forgotten
+  that. The alias itself owns nothing; what its journal lost, it lost.
 
 An id that was despawned and is spawned again starts at version 1. Redis refuses that for a minute, and for as long
 as any journal still holds the despawn, so the fold never meets both.
@@ -40,7 +41,8 @@ I64 = NDArray[np.int64]
 
 _DEAD = np.uint64(1 << 31)
 _ROW = np.uint64(1 << 30)
-_OWNER_MASK = np.uint64((1 << 30) - 1)
+_TAKEN = np.uint64(1 << 29)
+_OWNER_MASK = np.uint64((1 << 29) - 1)
 _VERSION_SHIFT = np.uint64(32)
 
 
@@ -199,15 +201,17 @@ def fold(records: Iterable[ShardEvidence]) -> Ledger:
     claims: list[U64] = [np.zeros(0, np.uint64)]
 
     def add(rows: tuple[U64, U32], owner: int, flags: np.uint64) -> None:
-        # One u64 a claim, so that the strongest is the largest: version, then dead, then rows to show, then name.
+        # One u64 a claim, so that the strongest is the largest: version, then dead, then rows to show, then rows that
+        # are taken over from that version, then name.
         ids.append(np.asarray(rows[0], np.uint64))
         low = flags | np.uint64(len(owners) - owner)
         claims.append((np.asarray(rows[1], np.uint64) << _VERSION_SHIFT) | low)
 
     for record in records:
         mine = index[record.shard]
-        for rows in [(record.ids, record.versions), *record.taken]:
-            add(rows, mine, _ROW)
+        add((record.ids, record.versions), mine, _ROW)
+        for taken_ids, raised in record.taken:
+            add((taken_ids, raised - np.uint32(1)), mine, _TAKEN)
         for entry in record.entries:
             if entry.kind is EntryKind.DESPAWN:
                 add(entry_rows(entry), mine, _DEAD)
@@ -230,18 +234,20 @@ def _resolve(owners: tuple[str, ...], ids: U64, claims: U64) -> Ledger:
     ids, claims = ids[order], claims[order]
     starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
     best = np.maximum.reduceat(claims, starts)
-    version = (best >> _VERSION_SHIFT).astype(np.uint32)
+    top = best >> _VERSION_SHIFT
     dead = (best & _DEAD) != 0
+    taken = ((best & _TAKEN) != 0) & ~dead & ((best & _ROW) == 0)
+    version = (top + taken).astype(np.uint32)
 
     # Contested: among the claims at the winning version, more than one owner (an `out` and its `in` agree).
     group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(ids))))
-    at_top = (claims >> _VERSION_SHIFT) == version[group]
+    at_top = ((claims >> _VERSION_SHIFT) == top[group]) & ((claims & _TAKEN) == 0)
     name = (claims & _OWNER_MASK).astype(np.int64)
     highest = np.maximum.reduceat(np.where(at_top, name, -1), starts)
     lowest = np.minimum.reduceat(np.where(at_top, name, np.iinfo(np.int64).max), starts)
 
     owner = np.where(dead, NOBODY, len(owners) - (best & _OWNER_MASK).astype(np.int64))
-    return Ledger(owners, ids[starts], version, owner, (highest != lowest) & ~dead)
+    return Ledger(owners, ids[starts], version, owner, (highest != lowest) & ~dead & ~taken)
 
 
 def fold_records(records: Iterable[ShardRecord]) -> Ledger:

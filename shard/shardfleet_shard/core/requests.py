@@ -22,7 +22,7 @@ from .journal_requests import Entries, FleetRecords, Publish, ReadEntries, ReadF
 from .repair_requests import Overdue, ReadOverdue, Repair
 from .roll_requests import CallRoll, Ready, Rejoin, Rolled
 from .spawn_requests import Arrive, Despawn, Seed, Spawn
-from .takeover_requests import ReadTaken, TakeOver
+from .takeover_requests import TakeOver
 from .transfer import TransferId
 
 
@@ -375,6 +375,6 @@ class LinkLease:
 Request = (
     Join | Reopen | Recover | Renew | Ended | Claim | Resign | Observe | Begin | Accept | Reject | Cancel | Adopted
     | Released | Publish | Tail | ReadEntries | ReadFleet | Spawn | Seed | Arrive | Despawn | Elect | LinkLease
-    | Repair | ReadOverdue | RestoreEntity | RemoveCopy | CallRoll | Rejoin | Ready | TakeOver | ReadTaken
+    | Repair | ReadOverdue | RestoreEntity | RemoveCopy | CallRoll | Rejoin | Ready | TakeOver
 )  # fmt: skip
 Reply = Refused | Done | Joined | Recovered | Observed | Entries | FleetRecords | Elected | Overdue | Rolled

@@ -81,6 +81,8 @@ class RollCall:
         self.context.generation = generation
         self.context.stats.roll_calls += 1
         self._fleet = None
+        # What was read of takeovers is of the former one; rows that came from now on would not be among those it says.
+        self.journal_reader.takeovers.begin_anew()
         self._to(RollState.SAYING)
         self.poll(now_us, boottime_us)
 

@@ -32,13 +32,25 @@ class Piece:
     upgraded: bool = False
 
 
+def records_under(alias: str, records: Iterable[ShardRecord]) -> list[ShardRecord]:
+    """Of ``records``, those of the alias and of the aliases that its own journal still names."""
+    named = {record.shard: record for record in records}
+    found, waiting = list[ShardRecord](), [alias]
+    while waiting:
+        record = named.get(waiting.pop())
+        if record is not None:
+            found.append(record)
+            waiting += [entry.peer for entry in record.entries if entry.kind is EntryKind.TAKEOVER]
+    return found
+
+
 def pieces_under(alias: str, records: Sequence[ShardRecord], reader: RowReader) -> list[Piece]:
     """Each row that the alias holds, once: from its manifest, else from its journal, else from an alias in that.
 
     Ticks are as they were written down; a world that rested since has others (``Context.after_rests``).
 
     Args:
-        records: of the alias and of those nested in it, as ``ReadTaken`` answers.
+        records: of the alias and of those nested in it.
     Raises:
         ValueError: a record is damaged (names it).
         SchemaChanged: rows have columns that ``reader`` cannot read; SimulationError: upgrading them failed.

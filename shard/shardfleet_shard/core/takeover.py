@@ -2,25 +2,30 @@
 
 To everyone else it is a handoff: the rows come under a version above, and are simulated from the tick after the one as
 of whose end they were stored. What the dead shard simulated beyond that is repeated; it had no lease any more.
+
+Which rows those are, the ledger says, as for a shard that recovers: what the dead shard's own records say alone may be
+less than what the others know, where Redis has forgotten something, and the entry may be read again by who has taken it
+up before.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .columns import Columns, Mask
+from .columns import Columns
 from .context import CATCH_UP_LIMIT_US, Context
-from .journal_requests import EntryKind, FleetRecords, JournalEntry
+from .journal_requests import FleetRecords, JournalEntry, ReadFleet
+from .ledger import Ledger, fold_records
 from .mailbox import TransferMailbox
 from .outgoing import RETRY_US
 from .requests import Adopted
+from .roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
 from .stream import EntityStream
-from .taken_rows import Piece, pieces_under, transfers_into
-from .takeover_requests import ReadTaken
-from .transfer import TransferId
+from .taken_rows import Piece, pieces_under, records_under, transfers_into
+from .transfer import IncomingState, TransferId
 
 SLICE_US = 15_000
 """Of a tick may go into catching up: this shard's own entities are simulated meanwhile. One piece goes always."""
@@ -42,7 +47,10 @@ class Takeovers:
         self.mailbox = mailbox
         self.stream = stream
         self._waiting: deque[_Takeover] = deque()
-        self._reading = False
+        self._asked: ReadFleet | CallRoll | None = None
+        self._read: FleetRecords | None = None
+        """Until it is known to be of one life of Redis."""
+        self._here: dict[int, int] = {}
         self._next_read_us = 0
 
     def take(self, entry: JournalEntry) -> None:
@@ -52,22 +60,59 @@ class Takeovers:
     def begin_anew(self) -> None:
         """The journal is another now; it says again what waits."""
         self._waiting.clear()
-        self._reading = False
+        self._asked = self._read = None
 
     def poll(self, now_us: int) -> None:
-        """Reads the oldest one's rows, once. Together they are no larger than what this shard is about to have."""
-        if self._waiting and self._waiting[0].pieces is None and not self._reading and now_us >= self._next_read_us:
-            self._reading = True
-            self.context.request(ReadTaken(alias=self._waiting[0].entry.peer))
+        """Reads the fleet for the oldest one, once."""
+        waits = self._waiting and self._waiting[0].pieces is None
+        if waits and self._asked is None and now_us >= self._next_read_us:
+            self._asked, self._here = ReadFleet(), self._what_is_here()
+            self.context.request(self._asked)
 
-    def handle_reply(self, request: ReadTaken, reply: FleetRecords | None, now_us: int) -> None:
-        """Raises ``SimulationError`` where rows of former columns cannot be upgraded; they are read again then."""
-        self._reading, self._next_read_us = False, now_us + RETRY_US
-        if reply is None or not self._waiting or self._waiting[0].entry.peer != request.alias:
+    def handle_fleet(self, request: ReadFleet, reply: FleetRecords | None, now_us: int) -> None:
+        """What was read is asked about once more: of two lives of Redis it would say nothing."""
+        if request is not self._asked:
+            return  # of a journal that was another
+        self._asked, self._read, self._next_read_us = None, reply, now_us + RETRY_US
+        if reply is not None:
+            self._asked = CallRoll(call_ms=MIN_CALL_MS)
+            self.context.request(self._asked)
+
+    def handle_checked(self, request: CallRoll, reply: Rolled | None) -> None:
+        """Redis is still the one that serves.
+
+        Raises:
+            ValueError: a record is damaged.
+            SchemaChanged, SimulationError: rows of former columns cannot be upgraded.
+        """
+        if request is not self._asked:
+            return
+        fleet, self._asked, self._read = self._read, None, None
+        if fleet is None or reply is None or reply.phase is not RollPhase.OPEN:
             return
         takeover = self._waiting[0]
-        takeover.pieces = deque(pieces_under(request.alias, reply.records, self.context.reader))
-        takeover.transfers = transfers_into(reply.records)
+        records = records_under(takeover.entry.peer, fleet.records)
+        if not records:
+            return  # the aliases were listed before it was there
+        ledger = fold_records(fleet.records)
+        pieces = pieces_under(takeover.entry.peer, records, self.context.reader)
+        takeover.pieces = deque(replace(piece, rows=self._news(piece.rows, ledger)) for piece in pieces)
+        takeover.transfers = transfers_into(records)
+
+    def _what_is_here(self) -> dict[int, int]:
+        """id -> version, before the fleet is read: what goes from here after that, Redis may not know yet."""
+        coming = self.mailbox.incoming.open.values()
+        here: dict[int, int] = {}
+        for rows in (self.context.tracker.rows, *(i.rows for i in coming if i.state is IncomingState.ACCEPTED)):
+            here.update(zip(rows.id.tolist(), rows.version.tolist(), strict=True))
+        return here
+
+    def _news(self, rows: Columns, ledger: Ledger) -> Columns:
+        """Which of them are this shard's, and are not here already."""
+        news = ledger.keeps(self.context.shard, rows.id, rows.version)
+        for place in np.flatnonzero(news).tolist():
+            news[place] = self._here.get(int(rows.id[place]), -1) < int(rows.version[place])
+        return rows.take(news)
 
     def take_due(self, tick: int) -> None:
         """Step 2: as many pieces as a slice of the tick lets. Raises ``SimulationError`` where ``step`` does."""
@@ -93,7 +138,7 @@ class Takeovers:
         context = self.context
         state_tick, first_tick = self._ticks(piece)
         detail: dict[str, int | bool] = {"upgraded": True} if piece.upgraded else {}
-        rows = self.mailbox.incoming.without_older_or_newer(piece.rows.take(~self._lost_since(piece.rows)))
+        rows = self.mailbox.incoming.without_older_or_newer(piece.rows)
         if not len(rows):
             return True
         if context.simulation.exact and first_tick - 1 > state_tick:
@@ -121,25 +166,6 @@ class Takeovers:
         state_tick = self.context.after_rests(piece.state_tick)
         follows = piece.first_tick == piece.state_tick + 1
         return state_tick, state_tick + 1 if follows else self.context.after_rests(piece.first_tick)
-
-    def _lost_since(self, rows: Columns) -> Mask:
-        """Which of ``rows`` this shard, or a former process of it, has had and given away, or despawned, by now.
-
-        Its journal still says so: the position cannot pass a ``takeover`` that is not taken up whole.
-        """
-        lost = np.zeros(len(rows), bool)
-        for entry in self.context.journal.pending:
-            if entry.kind in (EntryKind.OUT, EntryKind.DESPAWN):
-                limits = dict(
-                    zip(
-                        np.frombuffer(entry.ids, "<u8").tolist(),
-                        np.frombuffer(entry.versions, "<u4").tolist(),
-                        strict=True,
-                    )
-                )
-                for index in np.flatnonzero(np.isin(rows.id, np.frombuffer(entry.ids, "<u8"))).tolist():
-                    lost[index] |= int(rows.version[index]) <= limits[int(rows.id[index])]
-        return lost
 
     def _finish(self, takeover: _Takeover) -> None:
         context = self.context

@@ -44,13 +44,3 @@ class TakeOver:
     gone: str
     gone_epoch: int
     unix_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadTaken:
-    """Reads what lies under ``alias``, rows included, and under the aliases that its own journal still names.
-
-    Answer: ``FleetRecords``, sorted; each of one moment, and none of them changes any more.
-    """
-
-    alias: str

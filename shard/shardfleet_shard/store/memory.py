@@ -42,12 +42,12 @@ from ..core.requests import (
 )
 from ..core.roll_requests import CallRoll, Ready, Rejoin
 from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn
-from ..core.takeover_requests import ReadTaken, TakeOver
+from ..core.takeover_requests import TakeOver
 from . import memory_census, memory_repair, memory_roll, memory_spawn, memory_takeover, memory_transfers
 from .keys import link_pair
 from .memory_state import OK, State, refused
 
-_UNGUARDED = (Ended, ReadFleet, ReadTaken)
+_UNGUARDED = (Ended, ReadFleet)
 _OF_NO_EPOCH = (Recover, Repair, RestoreEntity, RemoveCopy)
 _IN_A_ROLL_CALL = (Renew, LinkLease, Ready)
 
@@ -325,5 +325,4 @@ _HANDLERS: dict[type, Callable[[State, Any], Reply]] = {
     RestoreEntity: memory_census.restore_entity,
     RemoveCopy: memory_census.remove_copy,
     TakeOver: memory_takeover.take_over,
-    ReadTaken: memory_takeover.read_taken,
 }

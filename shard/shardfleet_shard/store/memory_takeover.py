@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core.journal_requests import EntryKind, FleetRecords, JournalEntry
+from ..core.journal_requests import EntryKind, JournalEntry
 from ..core.requests import RefusedReason, Reply
-from ..core.takeover_requests import ReadTaken, TakeOver, alias_of
+from ..core.takeover_requests import TakeOver, alias_of
 from .memory_state import OK, Journal, State, refused
 
 
@@ -50,11 +50,3 @@ def _move(state: State, gone: str, alias: str, taker: str) -> None:
         state.manifests[alias] = state.manifests.pop(gone)
     state.journals[alias], state.journals[gone] = journal, Journal(last=journal.last)
     state.append(taker, JournalEntry(id="", kind=EntryKind.TAKEOVER, peer=alias))
-
-
-def read_taken(state: State, r: ReadTaken) -> Reply:
-    found, waiting = [], [r.alias]
-    while waiting:
-        found.append(state.record(waiting.pop()))
-        waiting += [entry.peer for entry in found[-1].entries if entry.kind is EntryKind.TAKEOVER]
-    return FleetRecords(records=tuple(sorted(found, key=lambda record: record.shard)))

@@ -11,10 +11,9 @@ from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, 
 
 from ..core.columns import Schema
 from ..core.histogram import Histogram
-from ..core.journal_requests import EntryKind, FleetRecords, ReadFleet, ShardRecord
+from ..core.journal_requests import FleetRecords, ReadFleet, ShardRecord
 from ..core.requests import Join, Joined, Reply, Request
 from ..core.schemas import schema_changed, schema_from_text, schema_to_text
-from ..core.takeover_requests import ReadTaken
 from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
 from .commands import Command
 from .connections import UNANSWERED, Answer, Connections
@@ -206,17 +205,11 @@ class RedisStore:
     def _commands_of(self, request: Request, generation: str) -> list[Command]:
         if isinstance(request, ReadFleet):
             return [("HKEYS", f"{self.prefix}epoch")]
-        if isinstance(request, ReadTaken):
-            return [self._read_command(request.alias)]
         return commands_of(request, self.prefix, generation)
 
     def _time_for(self, requests: Sequence[Request], commands: Sequence[Command]) -> float:
         size = sum(len(argument) for command in commands for argument in command if isinstance(argument, bytes))
-        base = (
-            READ_TIMEOUT_S
-            if any(isinstance(request, ReadFleet | ReadTaken) for request in requests)
-            else self._timeout_s
-        )
+        base = READ_TIMEOUT_S if any(isinstance(request, ReadFleet) for request in requests) else self._timeout_s
         return base + size / BYTES_PER_SECOND
 
     async def _repeat(self, plans: Sequence[_Plan], answers: list[Answer], timeout_s: float | None) -> None:
@@ -239,8 +232,6 @@ class RedisStore:
             return None
         if isinstance(plan.request, ReadFleet):
             return await self._read_fleet([name.decode() for name in answer])
-        if isinstance(plan.request, ReadTaken):
-            return await self._read_taken(plan.request.alias, answer)
         return TABLE[type(plan.request)].reply(answer)
 
     async def _read_fleet(self, shards: Sequence[str]) -> FleetRecords | None:
@@ -257,17 +248,6 @@ class RedisStore:
                     return None
                 records.append(_shard_record(shard, answer))
         return FleetRecords(records=tuple(records))
-
-    async def _read_taken(self, alias: str, answer: Any) -> FleetRecords | None:
-        """An alias that is nested in another came into being before it: one takeover after the other."""
-        records = [_shard_record(alias, answer)]
-        for record in records:
-            nested = [entry.peer for entry in record.entries if entry.kind is EntryKind.TAKEOVER]
-            further = await self._read_fleet(nested)
-            if further is None:
-                return None
-            records += further.records
-        return FleetRecords(records=tuple(sorted(records, key=lambda record: record.shard)))
 
     def _read_command(self, shard: str) -> Command:
         return script_command("read_shard", self.prefix, self.generation, shard)

@@ -271,7 +271,7 @@ TABLE: dict[type, Script] = {
     ReadOverdue: Script("overdue", lambda r: (r.through_us,), _overdue),
     TakeOver: Script("takeover", lambda r: (r.gone, r.gone_epoch, r.unix_us)),
 }
-"""All of core/requests.py but ``ReadFleet`` and ``ReadTaken``, which are a read a shard; see redis_store.py."""
+"""All of core/requests.py but ``ReadFleet``, which is a read a shard; see redis_store.py."""
 
 
 def is_inline(request: Publish) -> bool:

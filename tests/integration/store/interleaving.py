@@ -40,7 +40,7 @@ from shardfleet_shard.core.requests import (
 )
 from shardfleet_shard.core.roll_requests import CallRoll, Ready, Rejoin, Statement, WorldKnown
 from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
-from shardfleet_shard.core.takeover_requests import ReadTaken, TakeOver
+from shardfleet_shard.core.takeover_requests import TakeOver
 from shardfleet_shard.core.transfer import TransferId
 
 SHARDS = ("arena-0", "arena-1", "arena-2")
@@ -80,7 +80,6 @@ class Interleaving:
     """How often requests of a roll-call come, beside the others."""
     history: list[Request] = field(default_factory=list)
     due: list[Request] = field(default_factory=list)
-    aliases: list[str] = field(default_factory=list)
 
     def next(self) -> Request:
         """One request; one in eight is an old one again."""
@@ -118,10 +117,9 @@ class Interleaving:
             (6, self._resign),
             (3, self._repair),
             (3, self._read_overdue),
-            (5, self._restore),
+            (7, self._restore),
             (6, self._remove_copy),
             (4, self._take_over),
-            (2, lambda _: self._read_taken()),
             (1, self._ended),
             (1, self._recover),
             (3, lambda _: self._join()),
@@ -174,9 +172,6 @@ class Interleaving:
             return takeover
         self.due += [Ended(shard=gone, epoch=0), takeover]
         return Renew(**self._me(shard), ttl_ms=LEASE_MS)
-
-    def _read_taken(self) -> Request:
-        return ReadTaken(alias=self.rng.choice([*self.aliases[-3:], "arena-1@5"]))
 
     def _claim(self, shard: str) -> Request:
         cells = tuple(cell for cell in CELLS if self.rng.random() < 0.5)

@@ -9,7 +9,6 @@ from typing import Any
 
 from shardfleet_shard.core.journal_requests import (
     Entries,
-    EntryKind,
     FleetRecords,
     Publish,
     ReadEntries,
@@ -29,7 +28,7 @@ from shardfleet_shard.core.requests import (
 )
 from shardfleet_shard.core.roll_requests import Rejoin, Rolled
 from shardfleet_shard.core.spawn_requests import Arrive
-from shardfleet_shard.core.takeover_requests import ALIAS_MARK, ReadTaken, TakeOver, is_alias
+from shardfleet_shard.core.takeover_requests import ALIAS_MARK, TakeOver, is_alias
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.memory_state import State
 from shardfleet_shard.store.redis_store import RedisStore
@@ -92,8 +91,6 @@ class Comparison:
             for one, other in zip(ours, theirs, strict=True):
                 assert self.to_server[shard].setdefault(other.id, one.id) == one.id
                 assert self.to_model[shard].setdefault(one.id, other.id) == other.id
-                if other.kind is EntryKind.TAKEOVER and other.peer not in self.made.aliases:
-                    self.made.aliases.append(other.peer)
                 if not is_alias(shard) and other.id not in self.made.seen[shard]:
                     self.made.seen[shard].append(other.id)
 
@@ -174,8 +171,8 @@ async def compare(store: RedisStore, seed: int) -> Counter[str]:
             await comparison.pass_lease()
         comparison.made.roll_weight = 25 if model.state.generation != store.generation or model.state.roll else 0
         batch = [comparison.made.next() for _ in range(comparison.made.rng.randint(1, BATCH))]
-        reads = [request for request in batch if isinstance(request, ReadFleet | ReadTaken)]  # after the pipeline
-        for part in ([request for request in batch if not isinstance(request, ReadFleet | ReadTaken)], reads):
+        reads = [request for request in batch if isinstance(request, ReadFleet)]  # after the pipeline
+        for part in ([request for request in batch if not isinstance(request, ReadFleet)], reads):
             await comparison.run(part)
     await comparison.run([ReadFleet()])  # so that every entry's id is known on both sides
     assert await dump_redis(store, comparison.to_model) == dump_memory(model.state)
@@ -196,7 +193,7 @@ Claim ok|Claim refused held|Claim refused layout|Renew ok|Renew refused held|End
 Repair canceled|Repair accepted|Repair decided|ReadOverdue|ReadOverdue refused epoch
 RestoreEntity ok|RestoreEntity decided|RestoreEntity refused held|RestoreEntity refused older
 RemoveCopy ok|RemoveCopy refused held|RemoveCopy refused older
-TakeOver ok|TakeOver refused held|TakeOver refused older|TakeOver refused unclaimed|TakeOver refused epoch|ReadTaken
+TakeOver ok|TakeOver refused held|TakeOver refused older|TakeOver refused unclaimed|TakeOver refused epoch
 Resign ok|Resign refused busy|Elect somebody|Elect nobody|LinkLease ok|LinkLease refused held|Reopen ok
 CallRoll|Rejoin ok|Rejoin refused epoch|Rejoin refused closed|Ready ok|Ready refused closed
 Begin refused closed|Accept refused closed|Recover refused closed|Publish refused closed|Renew refused closed

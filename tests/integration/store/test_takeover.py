@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from shardfleet_shard.core.journal_requests import Entries, EntryKind, FleetRecords, ReadFleet
+from shardfleet_shard.core.journal_requests import Entries, EntryKind, FleetRecords, ReadFleet, ShardRecord
 from shardfleet_shard.core.requests import (
     Adopted,
     Ended,
@@ -17,7 +17,8 @@ from shardfleet_shard.core.requests import (
     Renew,
     Resign,
 )
-from shardfleet_shard.core.takeover_requests import ReadTaken, TakeOver, alias_of
+from shardfleet_shard.core.taken_rows import records_under
+from shardfleet_shard.core.takeover_requests import TakeOver, alias_of
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.fleet_copy import take_copy
 from shardfleet_shard.store.handoff_transfer_manifest import HandoffTransferManifest
@@ -48,6 +49,10 @@ async def refusal(fleet: Fleet, one: TakeOver) -> RefusedReason:
     return (await fleet.ask(one, Refused)).reason
 
 
+async def read_under(fleet: Fleet, alias: str) -> list[ShardRecord]:
+    return records_under(alias, (await fleet.ask(ReadFleet(), FleetRecords)).records)
+
+
 # --- what goes where -------------------------------------------------------------------------------------------
 
 
@@ -58,7 +63,7 @@ async def test_rows_and_journal_go_by_reference(fleet: Fleet, admin: FleetAdmin)
     assert fleet.epochs[B] < int(alias.partition("@")[2])
     (entry,) = (await fleet.journal(A)).entries
     assert (entry.kind, entry.peer, entry.count, entry.rows) == (EntryKind.TAKEOVER, alias, 0, b"")
-    (taken,) = (await fleet.ask(ReadTaken(alias=alias), FleetRecords)).records
+    (taken,) = await read_under(fleet, alias)
     assert (taken.shard, taken.header, taken.chunks) == (alias, '{"tick":7}', TOO_LARGE_TO_INLINE)
     assert [(one.kind, one.rows) for one in taken.entries] == [(EntryKind.SPAWN, b"rr")]
     everything = await fleet.ask(ReadFleet(), FleetRecords)
@@ -76,7 +81,7 @@ async def test_a_manifest_that_contains_the_rows_is_the_end_of_it(fleet: Fleet) 
     alias = await take_over(fleet, A, B)
     (entry,) = (await fleet.journal(A)).entries
     await fleet.ask(fleet.publish(A, 9), Entries)
-    assert len((await fleet.ask(ReadTaken(alias=alias), FleetRecords)).records[0].chunks) == 2, "not contained yet"
+    assert len((await read_under(fleet, alias))[0].chunks) == 2, "not contained yet"
     await fleet.ask(fleet.publish(A, 10, position=entry.id), Entries)
     left = [key for part in ("manifest", "chunk", "journal", "rows") for key in await keys_of(fleet.store, f"{part}:")]
     assert not [key for key in left if B in key]
@@ -94,7 +99,7 @@ async def test_what_a_taker_had_not_taken_up_goes_on_with_the_rest(fleet: Fleet)
     await fleet.ask(fleet.publish(B, 8), Entries)
     first = await take_over(fleet, B, C)
     second = await take_over(fleet, A, B)
-    records = (await fleet.ask(ReadTaken(alias=second), FleetRecords)).records
+    records = await read_under(fleet, second)
     assert [record.shard for record in records] == [second, first]
     (entry,) = (await fleet.journal(A)).entries
     await fleet.ask(fleet.publish(A, 9, position=entry.id), Entries)

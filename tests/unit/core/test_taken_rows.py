@@ -76,6 +76,18 @@ def taken(pieces: list[Piece]) -> dict[int, tuple[int, int, int]]:
     return found
 
 
+def test_a_row_that_another_has_at_the_raised_version_was_given_on_before() -> None:
+    """A Redis that forgot a transfer does not know that the dead shard gave the row away; its new owner does."""
+    gone, under = record(GONE), record(ALIAS, {1: 3, 2: 3})
+    taker, other = record(TAKER, {}, takeover(ALIAS)), record(OTHER, {1: 4})
+    assert owners([gone, under, taker, other]) == {1: (OTHER, 4), 2: (TAKER, 4)}
+    assert owners([gone, under, record(TAKER, {2: 4}, takeover(ALIAS)), other]) == {1: (OTHER, 4), 2: (TAKER, 4)}
+    named = record(LATER, {}, entry(EntryKind.OUT, {2: 3}, peer=GONE))
+    assert owners([gone, under, taker, other, named]) == {1: (OTHER, 4), 2: (TAKER, 4)}
+    nested = [record(SECOND, {}, takeover(ALIAS)), record(LATER, {}, takeover(SECOND))]
+    assert owners([gone, under, record(TAKER), other, *nested]) == {1: (OTHER, 4), 2: (LATER, 5)}
+
+
 # --- whose it is ------------------------------------------------------------------------------------------------
 
 steps = st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=12)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns
-from shardfleet_shard.core.journal_requests import EntryKind, FleetRecords, JournalEntry, ShardRecord
+from shardfleet_shard.core.journal_requests import EntryKind, FleetRecords, JournalEntry, ReadFleet, ShardRecord
 from shardfleet_shard.core.manifest import AuthorityManifest
-from shardfleet_shard.core.takeover_requests import ReadTaken
+from shardfleet_shard.core.requests import Request
+from shardfleet_shard.core.roll_requests import CallRoll, Rolled, RollPhase
 from shardfleet_shard.core.transfer import MAX_ENTITIES_PER_TRANSFER
 
 from .world import Process, World
 
 ALIAS = "a-9@1"
+Asked = TypeVar("Asked", bound=Request)
 
 
 def rows_of(world: World, ids: range, version: int = 1) -> Columns:
@@ -26,13 +29,19 @@ def rows_of(world: World, ids: range, version: int = 1) -> Columns:
 
 def held(world: World, rows: Columns, *entries: JournalEntry) -> FleetRecords:
     """What lies under the alias: ``rows`` as of the last tick."""
+    taker = ShardRecord(
+        shard="a-0", header="", chunks=(), entries=(JournalEntry(id="9-0", kind=EntryKind.TAKEOVER, peer=ALIAS),)
+    )
+    return FleetRecords(records=(record(world, ALIAS, rows, *entries), taker))
+
+
+def record(world: World, shard: str, rows: Columns, *entries: JournalEntry) -> ShardRecord:
     tick = world.grid.at(world.clock.now_us)
     manifest = AuthorityManifest(
-        shard="a-9", epoch=1, tick=tick, unix_us=0, position="0-0", rows=rows, states=np.zeros(len(rows), np.uint8)
+        shard=shard, epoch=1, tick=tick, unix_us=0, position="0-0", rows=rows, states=np.zeros(len(rows), np.uint8)
     )
     header, chunks = manifest.to_chunks()
-    record = ShardRecord(shard=ALIAS, header=json.dumps(header), chunks=tuple(chunks), entries=entries)
-    return FleetRecords(records=(record,))
+    return ShardRecord(shard=shard, header=json.dumps(header), chunks=tuple(chunks), entries=entries)
 
 
 def hand_over(world: World, process: Process, records: FleetRecords) -> None:
@@ -40,7 +49,21 @@ def hand_over(world: World, process: Process, records: FleetRecords) -> None:
     takeovers, entry = process.runtime.takeovers, JournalEntry(id="9000000-0", kind=EntryKind.TAKEOVER, peer=ALIAS)
     process.runtime.context.journal.read([entry])
     takeovers.take(entry)
-    takeovers.handle_reply(ReadTaken(alias=ALIAS), records, world.clock.now_us)
+    read(world, process, records)
+
+
+def asked(process: Process, kind: type[Asked]) -> list[Asked]:
+    return [request for request in process.runtime.take_effects().requests if isinstance(request, kind)]
+
+
+def read(world: World, process: Process, records: FleetRecords) -> None:
+    """It asks for the fleet's records and gets these."""
+    takeovers, now_us = process.runtime.takeovers, world.clock.now_us
+    takeovers.poll(now_us)
+    (request,) = asked(process, ReadFleet)
+    takeovers.handle_fleet(request, records, now_us)
+    (check,) = asked(process, CallRoll)
+    takeovers.handle_checked(check, Rolled(phase=RollPhase.OPEN, wait_ms=0))
 
 
 def test_many_rows_come_over_several_ticks_and_the_own_ones_go_on() -> None:
@@ -101,14 +124,37 @@ def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
     takeovers, context = process.runtime.takeovers, process.runtime.context
     takeovers.take(JournalEntry(id="9000000-0", kind=EntryKind.TAKEOVER, peer=ALIAS))
     now_us = world.clock.now_us
-
-    def asked(at_us: int) -> int:
-        takeovers.poll(at_us)
-        return sum(isinstance(request, ReadTaken) for request in process.runtime.take_effects().requests)
-
-    assert [asked(now_us), asked(now_us)] == [1, 0]
-    takeovers.handle_reply(ReadTaken(alias=ALIAS), None, now_us)
-    assert [asked(now_us), asked(now_us + 1_000_000)] == [0, 1]
-    takeovers.handle_reply(ReadTaken(alias="a-9@2"), held(world, rows_of(world, range(1, 2))), now_us)
+    takeovers.poll(now_us)
+    (request,) = asked(process, ReadFleet)
+    takeovers.poll(now_us)
+    assert not asked(process, ReadFleet), "it is under way"
+    takeovers.handle_fleet(request, None, now_us)
+    takeovers.poll(now_us)
+    assert not asked(process, ReadFleet)
+    takeovers.poll(now_us := now_us + 1_000_000)
+    (again,) = asked(process, ReadFleet)
+    records = held(world, rows_of(world, range(1, 2)))
+    takeovers.handle_fleet(request, records, now_us)
+    assert not asked(process, CallRoll), "that answer was the former one's"
+    takeovers.handle_fleet(again, records, now_us)
+    (check,) = asked(process, CallRoll)
+    takeovers.handle_checked(check, Rolled(phase=RollPhase.CALLING, wait_ms=1))
     takeovers.take_due(context.current_tick + 1)
-    assert len(context.tracker) == 0, "the answer was about another one"
+    assert len(context.tracker) == 0, "Redis has restarted since it was read"
+
+
+def test_only_what_is_missing_when_it_is_read() -> None:
+    """1 is here, and goes on before the rows are taken up; 2 is another's by now; 3 came by nothing else."""
+    world = World(["a-0", "a-1"])
+    process = world.find("a-0")
+    world.spawn(world.rows(1, (5.0, 5.0), (0.0, 0.0)))
+    for _ in range(4):
+        world.tick([process])
+    tracker = process.runtime.context.tracker
+    tracker.rows.arrays["version"][:] = 2
+    other = record(world, "a-1", rows_of(world, range(2, 3), 2))
+    hand_over(world, process, FleetRecords(records=(*held(world, rows_of(world, range(1, 4))).records, other)))
+    tracker.remove(tracker.rows.id == 1)
+    world.tick([process])
+    assert (tracker.rows.id.tolist(), tracker.rows.version.tolist()) == ([3], [2])
+    assert process.runtime.context.journal.settled

@@ -21,7 +21,7 @@ from shardfleet_shard.core.requests import Claim, Done, Elect, Ended, Join, Obse
 from shardfleet_shard.core.roll_requests import CallRoll
 from shardfleet_shard.core.simulation import World as PluginWorld
 from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
-from shardfleet_shard.core.takeover_requests import ReadTaken, TakeOver
+from shardfleet_shard.core.takeover_requests import TakeOver
 from shardfleet_shard.core.ticks import TickGrid
 from shardfleet_shard.core.trace_events import TraceTick
 from shardfleet_shard.life import RuntimeState
@@ -34,7 +34,7 @@ from .plugin import Straight
 START_US = 1_700_000_000_000_000
 CELL_WIDTH = 10.0
 MAX_ROUNDS = 50
-SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadTaken, ReadEntries, ReadOverdue, CallRoll)
+SILENT = (Renew, Observe, Claim, Elect, ReadFleet, ReadEntries, ReadOverdue, CallRoll)
 HELD = (Publish, Tail)
 """Asked on intervals and answered by name only: whether a shard has read its journal decides many a scenario."""
 LIVING = (RuntimeState.STARTING, RuntimeState.RECOVERING, RuntimeState.ACTIVE, RuntimeState.SETTLING)

@@ -243,7 +243,7 @@ def test_every_request_has_a_script_and_a_model() -> None:
     from shardfleet_shard.store.memory import _HANDLERS
 
     kinds = {kind.__name__ for kind in get_args(Request)}
-    assert {kind.__name__ for kind in TABLE} == kinds - {"ReadFleet", "ReadTaken"}
+    assert {kind.__name__ for kind in TABLE} == kinds - {"ReadFleet"}
     assert {kind.__name__ for kind in _HANDLERS} == kinds - {"Join", "Reopen", "Observe", "CallRoll", "Rejoin"}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from packaging.requirements import Requirement
@@ -22,6 +24,7 @@ PERSONAL_FOLDERS = "|".join(["root", "home", "Users", "work", "private/var"])
 MACHINE_PATH = re.compile(rf"(?<![\w.~*:/-])/(?:{PERSONAL_FOLDERS})/[A-Za-z0-9_.-]+")
 REGISTRY_HOST = re.compile("|".join(["pypi" + r"\.org", "python" + r"hosted\.org"]))
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+ANCHOR = re.compile(r"\[[^\]]*\]\(([^)#\s]*)#([^)\s]+)\)")
 
 
 def tracked_files() -> list[Path]:
@@ -91,6 +94,71 @@ def test_links_between_the_documents_lead_somewhere() -> None:
         if "://" not in target and not (ROOT / name).parent.joinpath(target).exists()
     ]
     assert not broken
+
+
+def anchors(page: str) -> set[str]:
+    """Of a page's headings, as the forge makes them."""
+    prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_to_a_heading_find_it() -> None:
+    broken = []
+    for name, text in texts():
+        if not name.endswith(".md"):
+            continue
+        for target, anchor in ANCHOR.findall(text):
+            page = (ROOT / name).parent / target if target else ROOT / name
+            if (
+                "://" not in target
+                and page.suffix == ".md"
+                and page.exists()
+                and anchor not in anchors(page.read_text())
+            ):
+                broken.append(f"{name}: {target}#{anchor}")
+    assert not broken
+    assert anchors("# The command `up`, its `--trace`\n```\n# no\n```\n") == {"the-command-up-its---trace"}
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    """From docs/README.md by links between pages."""
+    pages = {name: text for name, text in texts() if name.startswith("docs/") and name.endswith(".md")}
+    reached, todo = {"docs/README.md"}, ["docs/README.md"]
+    while todo:
+        name = todo.pop()
+        for target in LINK.findall(pages[name]):
+            to = os.path.normpath(Path(name).parent / target)
+            if to in pages and to not in reached:
+                reached.add(to)
+                todo.append(to)
+    assert reached == set(pages)
+
+
+def test_every_picture_has_words_for_who_does_not_see_it() -> None:
+    pictures = [path for path in tracked_files() if path.suffix == ".svg"]
+    assert pictures
+    for path in pictures:
+        root = ElementTree.parse(path).getroot()
+        kinds = [child.tag.rpartition("}")[2] for child in root]
+        assert kinds[:2] == ["title", "desc"], path
+        assert all(len(child.text or "") > 10 for child in root[:2]), path
+        assert not re.search(r"<script|https?://(?!www\.w3\.org)|@import", path.read_text()), path
+    for name, text in texts():
+        if name.endswith(".md"):
+            assert not re.search(r"!\[\s*\]", text), f"{name}: a picture without words"
+
+
+def test_every_environment_variable_is_in_the_reference() -> None:
+    pattern = re.compile(r"\b(?:SHARDFLEET|ATLASNET)_[A-Z_]+\b")
+    page = (ROOT / "docs/reference/environment.md").read_text()
+    read = {
+        name
+        for path, text in texts()
+        if path.startswith(("operator/", "shard/", "charts/")) and not path.startswith("charts/shardfleet/tests")
+        for name in pattern.findall(text)
+    }
+    assert read and read == set(pattern.findall(page))
 
 
 def test_the_lock_pins_every_dependency_within_its_bounds() -> None:

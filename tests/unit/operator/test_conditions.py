@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -23,6 +25,7 @@ from shardfleet_operator.cluster.pods import PodFacts
 from shardfleet_operator.cluster.status import FIGURES_INTERVAL_US, Picture, build_status, is_due
 from shardfleet_operator.plan import first_layout
 from shardfleet_operator.resource.schema import resource_schema
+from shardfleet_operator.watchdog.judge import VerdictKind
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.stats import ShardStats
 
@@ -225,3 +228,23 @@ def test_a_roll_to_other_columns_is_stopped_and_says_why() -> None:
     for kind, status in (("Degraded", "True"), ("Progressing", "False")):
         assert (found[kind].status, found[kind].reason, found[kind].message) == (status, "SchemaChanged", message)
     assert found["Available"].status == "True"
+
+
+# --- what to do about it ---------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[3]
+WELL_REASONS = {"AllCellsClaimed", "AppendOnly", "AsExpected", "Settled"}
+TYPES = {"TransfersHealthy", "ClockInSync", "RedisDurable"}
+
+
+def test_the_page_says_what_to_do_about_each_reason_and_verdict() -> None:
+    page = (ROOT / "docs" / "operate-cluster.md").read_text()
+    cluster = ROOT / "operator" / "shardfleet_operator" / "cluster"
+    reasons = {
+        word
+        for name in ("conditions", "situation", "redis_restart", "deletion")
+        for word in re.findall(r'"((?:[A-Z][a-z]+){2,})"', (cluster / f"{name}.py").read_text())
+    }
+    assert {"CellsUnclaimed", "NoNodeForSurge", "RedisRestarted", "PodsLeft"} <= reasons
+    assert not {word for word in reasons - WELL_REASONS - TYPES if f"`{word}`" not in page}
+    assert not {kind for kind in VerdictKind if f"`{kind}`" not in page}

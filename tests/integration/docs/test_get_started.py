@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 from .walkthrough import steps
 
 ROOT = Path(__file__).parents[3]
@@ -40,12 +42,12 @@ def terminal() -> dict[str, str]:
 def run(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-e", "-c", text],
-        cwd=folder, env=terminal(), capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=terminal(), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
 
 def wait_until_all_are_active(folder: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         status = run(folder, f"{STATUS} --json")
         shards = [] if status.returncode else json.loads(status.stdout).get("shards", [])
@@ -55,7 +57,6 @@ def wait_until_all_are_active(folder: Path) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.timeout(240)
 def test_a_reader_kills_a_shard_and_has_the_proof(folder: Path) -> None:
     fleet: subprocess.Popen[bytes] | None = None
     said, blocks = "", 0
@@ -75,7 +76,7 @@ def test_a_reader_kills_a_shard_and_has_the_proof(folder: Path) -> None:
                 said = done.stdout
                 assert done.returncode == 0, f"{step.text}\n{said}\n{done.stderr}\n{(folder / 'up.log').read_text()}"
                 blocks += 1
-        assert fleet is not None and fleet.wait(timeout=60) == 0
+        assert fleet is not None and fleet.wait(timeout=PATIENCE_S) == 0
     finally:
         if fleet is not None and fleet.poll() is None:
             fleet.kill()

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from shardfleet_shard.core.columns import Columns, Schema
 from shardfleet_shard.core.simulation import World
+
+from tests.patience import PATIENCE_S
 
 from .walkthrough import python_blocks, steps
 
@@ -33,7 +34,6 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(180)
 def test_a_reader_who_copies_it_all_gets_a_herd_that_is_proved(tmp_path: Path) -> None:
     said, ran = "", 0
     for step in steps(PAGE, "Your first one"):
@@ -48,7 +48,7 @@ def test_a_reader_who_copies_it_all_gets_a_herd_that_is_proved(tmp_path: Path) -
                 env=environment(tmp_path),
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=PATIENCE_S,
                 check=False,
             )
             said = done.stdout

@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.patience import PATIENCE_S
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--no-sandbox",
@@ -21,8 +23,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_S = 60.0
-"""For a machine that does much else; a condition that holds is seen at once."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from playwright.async_api import Browser, Page
 from shardfleet_operator.local.map_child import listening_socket
 
-from .conftest import PATIENCE_S, until
+from tests.patience import PATIENCE_S
+
+from .conftest import until
 from .stand_in import FLEET, Circles, PaintedFeeds, past
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "a-token-of-the-tests-0123456789"
 RUNS = "window.shardfleetMap?.state === 'live' && shardfleetMap.frames > 2 && shardfleetMap.pictures > 0"
@@ -60,10 +63,12 @@ async def test_it_shows_entities_shards_and_figures(browser: Browser) -> None:
 async def test_entities_move_between_frames(browser: Browser) -> None:
     feeds = PaintedFeeds(Circles(50))
     async with feeds.served() as url, opened(browser, url) as page:
-        feeds.reader.silent = True  # from now on no frame comes, and there is still some way to go
-        first = await page.evaluate("({frames: shardfleetMap.frames, at: shardfleetMap.shownMs})")
-        await until(page, "first => shardfleetMap.shownMs > first.at", first)
-        assert await page.evaluate("shardfleetMap.pictures > shardfleetMap.frames")
+        feeds.reader.silent = True  # soon no frame comes any more, and time goes on all the same
+        await until(page, "!document.getElementById('trouble').hidden")
+        first = await page.evaluate("({...shardfleetMap})")
+        await until(page, "first => shardfleetMap.shownMs > first.shownMs", first)
+        assert await page.evaluate("first => shardfleetMap.pictures > first.pictures", first)
+        assert await page.evaluate("shardfleetMap.frames") == first["frames"]
 
 
 async def test_a_click_shows_who_owned_it(browser: Browser) -> None:
@@ -112,10 +117,11 @@ async def test_pause_and_the_past_and_back(browser: Browser) -> None:
         await until(page, "shardfleetMap.state === 'paused'")
         assert await page.inner_text("#play") == "Play"
         paused = await page.evaluate("shardfleetMap.frame.unix_us")
+        before_s = time.time()
         await page.locator("#scrubber").fill("-60")
         await until(page, "shardfleetMap.state === 'past'")
         shown = await page.evaluate("shardfleetMap.frame.unix_us")
-        assert 50e6 < paused - shown < 65e6
+        assert before_s - 65 < shown / 1e6 < time.time() - 50
         assert "s ago" in await page.inner_text("#moment")
         await page.keyboard.press(".")
         later = await until(page, "was => shardfleetMap.frame.unix_us > was && shardfleetMap.frame.unix_us", shown)
@@ -240,10 +246,13 @@ async def test_fifty_thousand_entities(browser: Browser) -> None:
         assert await page.evaluate(DRAWN) > 20_000
         frames = await page.evaluate("shardfleetMap.frames")
         await until(page, "was => shardfleetMap.frames > was + 2", frames)
-        # It is not behind: the server's newest frame is the page's, or the one that is on its way.
-        shown = await page.evaluate("shardfleetMap.frame.number")
-        assert feeds.feed.latest is not None
-        assert feeds.feed.latest.number - shown <= 2
+        # It does not stay behind: the server's newest frame is soon the page's, or the one that is on its way.
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            newest = feeds.feed.latest.number if feeds.feed.latest else 0
+            if newest - await page.evaluate("shardfleetMap.frame.number") <= 2:
+                break
+            assert time.monotonic() < deadline
         await page.fill("#entity-id", "50000")
         await page.keyboard.press("Enter")
         await until(page, "document.querySelector('#entity-details dd')?.textContent.startsWith('arena-')")

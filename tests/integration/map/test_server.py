@@ -15,6 +15,8 @@ from shardfleet_operator.map.frame import decode
 from shardfleet_operator.map.guard import HEADERS, PROTOCOL, checked_token
 from shardfleet_shard.errors import UsageError
 
+from tests.patience import PATIENCE_S
+
 from .stand_in import FLEET, Circles, PaintedFeeds, past
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -39,7 +41,7 @@ class Asker:
         await self.socket.send_str("next")
         frame, arrays = None, {}
         while True:
-            message = await self.socket.receive(timeout=30)
+            message = await self.socket.receive(timeout=PATIENCE_S)
             if message.type is aiohttp.WSMsgType.TEXT:
                 return json.loads(message.data), frame, arrays
             assert message.type is aiohttp.WSMsgType.BINARY, message
@@ -121,7 +123,7 @@ async def test_a_page_that_says_anything_else_is_closed(client: aiohttp.ClientSe
         client.ws_connect(url + LIVE, protocols=[PROTOCOL]) as socket,
     ):
         await socket.send_str("delete everything")
-        message = await socket.receive(timeout=30)
+        message = await socket.receive(timeout=PATIENCE_S)
         assert (message.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1008)
 
 
@@ -141,6 +143,7 @@ async def test_only_so_many_pages_at_a_time_and_another_once_one_has_gone(client
 async def test_the_past_and_one_entitys_owners(client: aiohttp.ClientSession) -> None:
     feeds = PaintedFeeds(Circles(50))
     past(feeds, 60)
+    feeds.reader.silent = True  # nothing is added to it
     async with feeds.served() as url:
         fleet = f"{url}api/fleets/{FLEET}"
         times = (await (await client.get(f"{fleet}/history")).json())["times"]

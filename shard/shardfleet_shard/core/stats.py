@@ -57,6 +57,8 @@ class ShardStats:
     redis_unanswered: int = 0
     roll_calls: int = 0
     """Redis restarted so often since this process began."""
+    taken_over: int = 0
+    """Entities of dead shards that this one took up, those in ``handed_over_in`` included."""
     publishes: int = 0
     publish_bytes: int = 0
     publish_interval_us: int = 0

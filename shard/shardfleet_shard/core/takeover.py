@@ -159,6 +159,7 @@ class Takeovers:
         )
         context.tracker.add(caught_up, since_tick=tick)
         context.stats.handed_over_in += len(caught_up)
+        context.stats.taken_over += len(caught_up)
         return True
 
     def _ticks(self, piece: Piece) -> tuple[int, int]:

@@ -211,6 +211,8 @@ SHARD_METRICS: tuple[Row[_Shard], ...] = (
          "bug.", _stat("overlap_ticks")),
     _row("handoff.continuity.error", _K.GAUGE, "{difference}", "Largest difference between an adopted entity's first "
          "row and a step of the source's last, over all columns.", _stat("continuity_error_max")),
+    _row("entities.taken_over", _K.COUNTER, "{entity}", "Entities of dead shards that this shard took up; part of "
+         "shardfleet.handoffs.", _stat("taken_over")),
     _row("frames.refused", _K.COUNTER, "{frame}", "Frames of other shards that broke a rule.", _refused, REFUSAL),
     _row("links.refused", _K.COUNTER, "{link}", "Links that were not made, or were closed, because a rule was broken.",
          lambda shard: [(shard.manager.links.links_refused,)]),
@@ -228,6 +230,8 @@ SHARD_METRICS: tuple[Row[_Shard], ...] = (
          "nothing is handed to them.", lambda shard: [(len(shard.manager.peers.skewed),)]),
     _row("redis.requests", _K.COUNTER, "{request}", "Commands sent.", _stat("redis_requests")),
     _row("redis.unanswered", _K.COUNTER, "{request}", "Requests whose answer never came.", _stat("redis_unanswered")),
+    _row("redis.roll_calls", _K.COUNTER, "{restart}", "Times that Redis restarted and this shard said what it holds.",
+         _stat("roll_calls")),
     _row("redis.io", _K.COUNTER, "By", "Bytes of commands sent.",
          lambda shard: [(shard.manager.store.bytes_sent, "transmit")], IO),
     _row("db.client.operation.duration", _K.HISTOGRAM, "s", "A pipeline's round trip, where all of it was answered.",

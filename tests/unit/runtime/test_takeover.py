@@ -88,6 +88,7 @@ def test_many_rows_come_over_several_ticks_and_the_own_ones_go_on() -> None:
         counts.append(len(tracker))
         assert journal.settled == (len(tracker) == 1 + 3 * MAX_ENTITIES_PER_TRANSFER)
     assert counts == [1 + number * MAX_ENTITIES_PER_TRANSFER for number in (1, 2, 3, 3)]
+    assert process.runtime.context.stats.taken_over == 3 * MAX_ENTITIES_PER_TRANSFER
     assert set(tracker.rows.version.tolist()) == {1, 2}
     assert len(set(tracker.rows["steps"][1:].tolist())) == 1, "all of them are at the same tick"
 

@@ -20,7 +20,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-operator chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e fuzz lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-throughput bench-operator chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e fuzz lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -92,6 +92,9 @@ bench: install ## every figure three times, into build/bench.json
 
 bench-quick: install ## every figure once, in under a minute, into build/bench.json
 	$(BIN)/python -m tests.performance.bench --quick --out build/bench.json
+
+bench-throughput: install ## handoffs a second by shards, entities and Redis' durability, into build/throughput.json
+	$(BIN)/python -m tests.performance.bench.throughput --out build/throughput.json
 
 # atheris is of no use elsewhere, and has wheels for Linux alone.
 fuzz: install ## whatever reads bytes of others, given bytes of nobody, for MINUTES=10; TARGET=frame for one alone

@@ -53,14 +53,16 @@ class Fleet:
     Attributes:
         observer: what Redis says of it.
         started_s: monotonic time at which the command was started.
+        redis_url: None for the embedded one.
     """
 
-    def __init__(self, content: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, content: Mapping[str, Any], folder: Path, *, redis_url: str | None = None) -> None:
         self.name = str(content["metadata"]["name"])
         self.shards = int(content["spec"]["replicas"])
         self.content = content
         self.folder = folder / self.name
         self.data = self.folder / "data"
+        self.redis_url = redis_url
         self.observer: Observer
         self.started_s = 0.0
         self._process: subprocess.Popen[str] | None = None
@@ -72,6 +74,7 @@ class Fleet:
         file.write_text(yaml.safe_dump(dict(self.content)))
         command = [str(Path(sys.executable).with_name("shardfleet")), "local", "up", "-f", str(file)]
         command += ["--data", str(self.data), "--fresh", "--no-map", "--report", "json"]
+        command += ["--redis", self.redis_url] if self.redis_url else []
         with (self.folder / "stdout").open("w") as out, (self.folder / "stderr").open("w") as error:
             self.started_s = time.monotonic()
             self._process = subprocess.Popen(command, stdout=out, stderr=error, text=True)

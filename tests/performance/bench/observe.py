@@ -100,13 +100,13 @@ class Sample:
     gap_us: Histogram
 
     @classmethod
-    def take(cls, observer: Observer, root: int) -> Sample:
-        """``root``: the pid of ``shardfleet local up``."""
+    def take(cls, observer: Observer, root: int, *others: int) -> Sample:
+        """``root``: the pid of ``shardfleet local up``; ``others``: of processes that it uses, and did not start."""
         completed, at_s = observer.handoffs(), time.monotonic()
         stats = observer.stats().values()
         traffic = observer.info("stats")
         commands = observer.info("commandstats")
-        cpu_by_pid = {process.pid: process.cpu_s for process in processes.descendants(root)}
+        cpu_by_pid = {process.pid: process.cpu_s for pid in (root, *others) for process in processes.descendants(pid)}
         tick_us, gap_us = Histogram(), Histogram()
         for shard in stats:
             tick_us.merge(shard.tick_us)

@@ -1,0 +1,182 @@
+"""How many entities a second are handed over, by shards, entities, and how durable Redis is: rows of one table.
+
+``python -m tests.performance.bench.throughput``, or ``make bench-throughput``. An entity crosses as often as its speed
+and the delay of a handoff let it, so with few of them the delay is the limit, and with many the machine is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tests.integration.servers import RedisServer
+
+from . import figures, processes
+from .fleet import BenchmarkError, Fleet, fleet_file
+from .observe import Sample
+from .scenarios import quantile_ms
+
+WORLD_WIDTH = 240.0
+RUNS = 3
+RAMP_S = 5.0
+CELLS_ACROSS = {2: (1,), 4: (1, 1)}
+"""Shards -> borders that cut the world's width, an axis each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is run.
+
+    Attributes:
+        speed: world units a second, in random directions.
+        fsync: of Redis' append-only file: always, everysec, or off for none.
+        handoff, tick_rate: as in the fleet's file; {} and 20 are the defaults.
+    """
+
+    name: str
+    shards: int
+    entities: int
+    speed: float
+    fsync: str = "always"
+    tick_rate: int = 20
+    handoff: tuple[tuple[str, str], ...] = ()
+    window_s: float = 20.0
+
+    @property
+    def offered_per_second(self) -> float:
+        """Crossings a second if a handoff took no time."""
+        axes = len(CELLS_ACROSS[self.shards])
+        return self.entities * axes * self.speed / WORLD_WIDTH * 2 / math.pi
+
+    @property
+    def cap_per_second(self) -> float:
+        """What the delay lets through at the most: an entity is under way from its crossing's tick to the switch."""
+        delay_s = float(dict(self.handoff).get("delay", "60ms").removesuffix("ms")) / 1000
+        ticks = math.ceil(delay_s * self.tick_rate) + 1
+        return self.entities * self.tick_rate / ticks
+
+
+AS_OFTEN_AS_IT_GOES = 4_000.0
+ROWS = (
+    Row(name="200 entities", shards=2, entities=200, speed=AS_OFTEN_AS_IT_GOES),
+    Row(name="200 entities", shards=4, entities=200, speed=AS_OFTEN_AS_IT_GOES),
+    Row(name="1,000 entities", shards=2, entities=1_000, speed=AS_OFTEN_AS_IT_GOES),
+    Row(name="1,000 entities", shards=4, entities=1_000, speed=AS_OFTEN_AS_IT_GOES),
+    Row(
+        name="1,000 entities, tuned for rate", shards=4, entities=1_000, speed=AS_OFTEN_AS_IT_GOES, tick_rate=60,
+        handoff=(("delay", "30ms"),),
+    ),
+    Row(name="half of the most", shards=4, entities=50_000, speed=1_000.0),
+    Row(name="the most", shards=2, entities=150_000, speed=1_000.0, window_s=60.0),
+    Row(name="the most", shards=4, entities=100_000, speed=1_000.0, window_s=60.0),
+    Row(name="the most", shards=4, entities=100_000, speed=1_000.0, fsync="everysec"),
+    Row(name="the most", shards=4, entities=100_000, speed=1_000.0, fsync="off"),
+)  # fmt: skip
+
+
+def measure(row: Row, folder: Path) -> dict[str, float]:
+    """One run of one fleet. Raises ``BenchmarkError`` where it gives no figures."""
+    content = fleet_file(
+        "rate", shards=row.shards, simulation="linear", entities=row.entities, parameters={"speed": row.speed}
+    )
+    content["spec"]["tickRate"] = row.tick_rate
+    if row.handoff:
+        content["spec"]["handoff"] = dict(row.handoff)
+    options = ["--appendonly", "no"] if row.fsync == "off" else ["--appendfsync", row.fsync]
+    own = row.fsync != "always"
+    with RedisServer(options=options) if own else nullcontext() as server:  # type: ignore[attr-defined]
+        pids = [server.process.pid] if server is not None and server.process is not None else []
+        with Fleet(content, folder, redis_url=server.url if server is not None else None) as fleet:
+            fleet.wait_for_handoffs(row.entities)
+            fleet.run_for(RAMP_S)
+            first = Sample.take(fleet.observer, fleet.pid, *pids)
+            marks = [(first.at_s, first.completed)]
+            fleet.run_for(row.window_s, lambda: marks.append((time.monotonic(), fleet.observer.handoffs())))
+            last = Sample.take(fleet.observer, fleet.pid, *pids)
+            report = fleet.settle()
+    seconds, handoffs = last.at_s - first.at_s, last.completed - first.completed
+    if handoffs <= 0:
+        raise BenchmarkError("no handoff within the window")
+    return {
+        "handoffs_per_second": handoffs / seconds,
+        "lowest_second": min((b - a) / (at - before) for (before, a), (at, b) in pairwise(marks) if at > before),
+        "ticks_skipped": last.ticks_skipped - first.ticks_skipped,
+        "cpu_us_per_handoff": (last.cpu_s - first.cpu_s) * 1e6 / handoffs,
+        "cpu_percent": 100 * (last.cpu_s - first.cpu_s) / seconds,
+        "bytes_per_handoff": (last.bytes_moved - first.bytes_moved) / handoffs,
+        "redis_requests_per_handoff": (last.requests - first.requests) / handoffs,
+        "gap_ms_p50": quantile_ms(first.gap_us, last.gap_us, 0.50),
+        "gap_ms_p99": quantile_ms(first.gap_us, last.gap_us, 0.99),
+        "tick_ms_p99": quantile_ms(first.tick_us, last.tick_us, 0.99),
+        "canceled_percent": 100 * report["handoffs"]["canceled"] / max(1, report["handoffs"]["started"]),
+        "lost": report["entities"]["missing"],
+        "doubled": report["entities"]["doubled"],
+    }
+
+
+def summed(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {"min": min(values), "median": statistics.median(values), "max": max(values)}
+        for name in (runs[0] if runs else ())
+        if (values := [run[name] for run in runs])
+    }
+
+
+def line(row: Row, found: dict[str, dict[str, float]]) -> str:
+    median = {name: value["median"] for name, value in found.items()}
+    return (
+        f"{row.name:<30} {row.shards} shards {row.entities:>7,} {row.fsync:<8} {median['handoffs_per_second']:>9,.0f}/s"
+        f" of {min(row.offered_per_second, row.cap_per_second):>9,.0f}"
+        f" skipped {median['ticks_skipped']:.0f} cpu {median['cpu_us_per_handoff']:.2f} us"
+        f" {median['bytes_per_handoff']:.0f} B gap {median['gap_ms_p50']:.1f} {median['gap_ms_p99']:.1f} ms"
+        f" tick {median['tick_ms_p99']:.1f} ms lost {found['lost']['max']:.0f} doubled {found['doubled']['max']:.0f}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0; 1 where a run failed, or something was lost or doubled."""
+    parser = argparse.ArgumentParser(prog="python -m tests.performance.bench.throughput", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/throughput.json"), help="the rows (%(default)s)")
+    parser.add_argument("--runs", type=int, default=RUNS, help="of each row (%(default)s)")
+    parser.add_argument("--only", type=int, action="append", help="the row of this number, from 0 on")
+    parser.add_argument("--window", type=float, help="seconds of every run, instead of the row's own")
+    parser.add_argument("--entities", type=int, help="instead of the row's own: to look for the most that goes")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/bench"), help="for the fleets' data, on a disk (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    rows, broken = [], 0
+    for number, row in enumerate(ROWS):
+        if options.only and number not in options.only:
+            continue
+        changes: dict[str, Any] = {"window_s": options.window} if options.window else {}
+        row = replace(row, **changes, **({"entities": options.entities} if options.entities else {}))
+        runs = []
+        for _ in range(options.runs):
+            try:
+                runs.append(measure(row, options.folder))
+            except BenchmarkError as error:
+                print(f"failed: {row.name}: {error}", file=sys.stderr, flush=True)
+                broken += 1
+        if not runs:
+            continue
+        found = summed(runs)
+        broken += any(found[name]["max"] > 0 for name in ("lost", "doubled"))
+        print(line(row, found), flush=True)
+        about = {**asdict(row), "offered_per_second": row.offered_per_second, "cap_per_second": row.cap_per_second}
+        rows.append({**about, "runs": len(runs), "figures": found})
+    figures.write(options.out, machine=processes.machine(), rows=rows)
+    print(f"written to {options.out}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Writes docs/performance.md from what the benchmarks measured: ``python -m tests.performance.page``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+PAGE = Path("docs/performance.md")
+PEERS = (
+    # Measured by others, on a machine of this size; what is not known is left out.
+    ("GoWorld", "4 games, 12,000 entities", "118,000", "12–15 us", "550 B", "8.5 ms idle, 75 ms at full load"),
+    ("channeld", "", "34,000", "50–60 us", "486 B", "37–200 ms"),
+    ("Pekko sharding", "no state is moved", "4,400", "", "", ""),
+)
+FIGURES = (
+    ("a handoff in the demo", (("gap, p99", "gap_ms_p99"), ("canceled", "canceled_percent"))),
+    ("from the command to the first handoff", (("", "first_handoff_s"),)),
+    ("a tick of 1,000 entities, 1% crossing a second", (("p50", "tick_ms_p50_1k"), ("p99", "tick_ms_p99_1k"))),
+    ("a tick of 10,000", (("p50", "tick_ms_p50_10k"), ("p99", "tick_ms_p99_10k"))),
+    ("a tick of 100,000", (("p50", "tick_ms_p50_100k"), ("p99", "tick_ms_p99_100k"))),
+    ("every entity has an owner again after `kill -9`", (("", "owner_again_s"),)),
+    ("an idle shard", (("memory", "idle_shard_memory_mb"), ("CPU", "idle_shard_cpu_percent"))),
+)
+
+
+def text(bench: Mapping[str, Any], throughput: Mapping[str, Any]) -> str:
+    return "\n".join([*_head(bench), *_rates(throughput), *_peers(throughput), *_figures(bench), ""])
+
+
+def _head(bench: Mapping[str, Any]) -> Iterable[str]:
+    machine = bench["machine"]
+    system = machine["system"].split()[0]
+    yield "# Performance"
+    yield ""
+    yield (
+        f"{machine['cores']} cores, {round(machine['memory_mb'] / 1024)} GiB, {system}, Python "
+        f"{'.'.join(machine['python'].split('.')[:2])}: shards, Redis and supervisor together. Every figure is the "
+        "median of so many runs as its table says, with the lowest and the highest where they differ."
+    )
+    yield (
+        "[The benchmark's page](benchmark.md) says what is run and how to repeat it. This page is written by "
+        "`python -m tests.performance.page` from the benchmarks' JSON, and by nobody else."
+    )
+
+
+def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
+    yield ""
+    yield "## Entities handed over a second"
+    yield ""
+    yield (
+        "20 ticks a second, a delay of 60 ms, manifests on, unless the row says otherwise. An entity cannot be handed "
+        "over again before its switch: with few of them that is the limit, *cap*. *Offered* is what would cross if a "
+        "handoff took no time. Skipped ticks, lost and doubled entities: the sum over all runs."
+    )
+    yield ""
+    yield (
+        "| | shards | entities | Redis' file | a second | lowest second | cap; offered | CPU a handoff | bytes | gap "
+        "p50, p99 | skipped | lost, doubled | runs |"
+    )
+    yield "| --- |" + " ---: |" * 12
+    for row in throughput["rows"]:
+        f = row["figures"]
+        cells = (
+            row["name"],
+            row["shards"],
+            f"{row['entities']:,}",
+            row["fsync"],
+            _spread(f["handoffs_per_second"]),
+            f"{f['lowest_second']['min']:,.0f}",
+            f"{row['cap_per_second']:,.0f}; {row['offered_per_second']:,.0f}",
+            f"{f['cpu_us_per_handoff']['median']:.2f} us",
+            f"{f['bytes_per_handoff']['median']:,.0f}",
+            f"{f['gap_ms_p50']['median']:.1f}, {f['gap_ms_p99']['median']:.1f} ms",
+            f"{f['ticks_skipped']['max']:.0f}",
+            f"{f['lost']['max']:.0f}, {f['doubled']['max']:.0f}",
+            row["runs"],
+        )
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _peers(throughput: Mapping[str, Any]) -> Iterable[str]:
+    best = max(throughput["rows"], key=lambda row: row["figures"]["handoffs_per_second"]["median"])
+    f = best["figures"]
+    yield ""
+    yield "### Beside others"
+    yield ""
+    yield (
+        "The same unit: one entity with its full state and sole authority at its destination, processes of one machine "
+        "of this size, over the loopback. Only shardfleet's handoffs are on a disk before they count."
+    )
+    yield ""
+    yield "| | | a second | CPU a handoff, all processes | bytes | time without an owner, p99 |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    yield (
+        f"| shardfleet | {best['shards']} shards, {best['entities']:,} entities | "
+        f"{f['handoffs_per_second']['median']:,.0f} | {f['cpu_us_per_handoff']['median']:.1f} us | "
+        f"{f['bytes_per_handoff']['median']:,.0f} B | {f['gap_ms_p99']['median']:.1f} ms beyond a tick |"
+    )
+    for peer in PEERS:
+        yield "| " + " | ".join(peer) + " |"
+
+
+def _figures(bench: Mapping[str, Any]) -> Iterable[str]:
+    figures = bench["figures"]
+    yield ""
+    yield "## Ticks, recovery, rest"
+    yield ""
+    yield "| | | median | lowest–highest | runs |"
+    yield "| --- | --- | ---: | ---: | ---: |"
+    for what, parts in FIGURES:
+        for part, name in parts:
+            if name in figures:
+                f = figures[name]
+                unit = f["unit"]
+                spread = f"{_short(f['min'])}–{_short(f['max'])}"
+                yield f"| {what} | {part} | {_short(f['median'])} {unit} | {spread} | {f['runs']} |"
+    broken = {name: figures[name]["max"] for name in ("lost", "doubled", "overlap_ticks", "false_verdicts")}
+    yield ""
+    yield (
+        "Over all of these runs: " + ", ".join(f"{name.replace('_', ' ')} {v:.0f}" for name, v in broken.items()) + "."
+    )
+
+
+def _spread(figure: Mapping[str, float]) -> str:
+    median, low, high = (f"{figure[key]:,.0f}" for key in ("median", "min", "max"))
+    return median if low == high else f"{median} ({low}–{high})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.performance.page", description=__doc__)
+    parser.add_argument("--bench", type=Path, default=Path("build/bench.json"))
+    parser.add_argument("--throughput", type=Path, default=Path("build/throughput.json"))
+    options = parser.parse_args()
+    try:
+        read = [json.loads(path.read_text()) for path in (options.bench, options.throughput)]
+    except (OSError, ValueError) as error:
+        print(f"{error}; run make bench and make bench-throughput first", file=sys.stderr)
+        return 2
+    PAGE.write_text(text(*read))
+    print(f"written to {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,10 +22,10 @@ RATE_WINDOW_US = 500_000
 FULL_RATE = 0.9
 WARM_UPS = 8
 GROWING = 1.05
-PATIENCE_S = {"owned_s": 20.0, "cleared_s": 20.0, "full_rate_s": 8.0}
+PATIENCE_S = {"owned_s": 20.0, "cleared_s": 20.0, "full_rate_s": 4.0}
 """After a round's end; what has not come by then never comes."""
-PAIRED = 0.5
-"""So many rounds have two faults at once."""
+PAIRED = 0.65
+"""So many draws of a fault draw a second one for the same moment."""
 SPECIAL = ("disk-full", "redis-forgets")
 SPECIAL_EVERY = 3
 """These kinds come in every third cycle only."""

@@ -27,10 +27,21 @@ class HandoffDelay:
         self._guard_us = guard_us
         self._late: deque[tuple[int, int]] = deque()
         """(Unix us when it was learned, its latency), latencies falling: the first is the longest that counts."""
+        self._outage_until_us = -LONGEST_US
 
     def learn_late(self, latency_us: int, now_us: int) -> None:
-        """An answer that came after its transfer's deadline, ``latency_us`` after BEGIN; an outage teaches nothing."""
+        """An answer that came after its transfer's deadline, ``latency_us`` after BEGIN.
+
+        An outage teaches nothing, nor does any answer that waited for its end, however short: what was asked in its
+        last second comes late with the rest.
+        """
+        waits_since_us = now_us - latency_us
         if latency_us > LONGEST_US:
+            self._outage_until_us = max(self._outage_until_us, now_us)
+            while self._late and self._late[-1][0] >= waits_since_us:
+                self._late.pop()  # shorter ones of before that it outdid are gone with it: the next that comes counts
+            return
+        if waits_since_us < self._outage_until_us:
             return
         while self._late and self._late[-1][1] <= latency_us:
             self._late.pop()

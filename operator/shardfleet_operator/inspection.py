@@ -7,6 +7,7 @@ pod: what gets there comes through a forward, so the API server has asked who it
     GET /fleets/NAMESPACE/NAME/transfers
     GET /fleets/NAMESPACE/NAME/entities/ID
     GET /fleets/NAMESPACE/NAME/rows?ids=1,2&interval_us=1000000     one JSON object a line, without end
+    GET /map                                                        how to get to the live map: {"selector", "token"}
 
 An error is {"error": message, "code": word} with 400 (wrong use), 404 (no such fleet or entity) or 503 (not now).
 """
@@ -18,6 +19,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -75,10 +77,11 @@ Look = Callable[[str, str], FleetSight]
 
 
 class Inspection:
-    """The requests' handlers."""
+    """The requests' handlers. Args: ``map_folder``: the map's Secret, mounted; None where there is no map."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, *, map_folder: Path | None = None) -> None:
         self._look = look
+        self._map_folder = map_folder
         self._streams = 0
 
     def application(self) -> web.Application:
@@ -88,6 +91,7 @@ class Inspection:
         application.router.add_get(f"{fleet}/transfers", self._transfers)
         application.router.add_get(f"{fleet}/entities/{{id}}", self._entity)
         application.router.add_get(f"{fleet}/rows", self._rows)
+        application.router.add_get("/map", self._map)
         return application
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -134,6 +138,12 @@ class Inspection:
         finally:
             self._streams -= 1
 
+    async def _map(self, _: web.Request) -> web.Response:
+        """Read anew for each: the Secret may have been made anew."""
+        if self._map_folder is None:
+            raise NotFound("the chart was installed without the map, which map.enabled=true brings")
+        return web.json_response(_map_access(self._map_folder))
+
     def _sight(self, request: web.Request) -> FleetSight:
         return self._look(request.match_info["namespace"], request.match_info["name"])
 
@@ -153,6 +163,13 @@ async def _stream(request: web.Request, sight: FleetSight, ids: Sequence[int], i
     except* (ConnectionError, ShardfleetError) as errors:  # the reader hung up, or the fleet goes
         log.info("a stream of rows ended: %s", errors.exceptions[0])
     return response
+
+
+def _map_access(folder: Path) -> dict[str, str]:
+    try:
+        return {name: (folder / name).read_text().strip() for name in ("selector", "token")}
+    except OSError as error:
+        raise NotNow(f"the map's Secret cannot be read: {error.strerror}") from error
 
 
 def _names(request: web.Request) -> dict[str, str]:

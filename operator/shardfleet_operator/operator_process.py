@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import kopf
 from aiohttp import web
@@ -45,6 +46,7 @@ class OperatorOptions:
         lease_namespace: '' for the one that the login names, or default.
         health: host:port of /healthz and /readyz; '' for none.
         inspection: host:port of the read-only inspection port; '' for none.
+        map_folder: the live map's Secret, mounted; None where there is no map.
         metrics: host:port of GET /metrics; '' for none.
     """
 
@@ -54,6 +56,7 @@ class OperatorOptions:
     lease_name: str = LEASE_NAME
     health: str = ""
     inspection: str = ""
+    map_folder: Path | None = None
     metrics: str = ""
 
 
@@ -109,7 +112,7 @@ class Operator:
             if self.options.health:
                 await stack.enter_async_context(served("--health", self.options.health, _health(self.lease)))
             if self.options.inspection:
-                application = Inspection(self._look).application()
+                application = Inspection(self._look, map_folder=self.options.map_folder).application()
                 await stack.enter_async_context(served("--inspection", self.options.inspection, application))
             await self._begin_metrics(stack)
             await self._check_kind()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
+from shardfleet_operator.map.frame import decode
+from shardfleet_operator.map.guard import PROTOCOL
 
 from .fleets import LiveFleet, fleet
 from .kubectl import Refused, run
@@ -66,6 +72,43 @@ def test_watch(release: Release, seen: LiveFleet) -> None:
     lines = look("watch", "seen", "--ids", "1,2,3", "--duration", "4s", "--json", release=release).splitlines()
     rows = [json.loads(line) for line in lines]
     assert {row["entity"] for row in rows if "entity" in row} == {1, 2, 3}
+
+
+def test_map(release: Release, seen: LiveFleet) -> None:
+    """Its page is served, and says where all entities are, to who knows the token alone."""
+    program = str(Path(sys.executable).with_name("kubectl-shardfleet"))
+    path = f"{Path(release.tools.kubectl).parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen(
+        [program, "map", "seen", "--no-open", "-n", WORLDS, "--as", USER],
+        env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("the map is at http://127.0.0.1:"), line
+        address = urlsplit(line.removeprefix("the map is at ").strip())
+        given = {name: values[0] for name, values in parse_qs(address.fragment).items()}
+        frame = asyncio.run(first_whole_frame(f"http://{address.netloc}", given["fleet"], given["token"], entities=50))
+        assert {shard["name"] for shard in frame["shards"]} == {"seen-0", "seen-1"}
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+async def first_whole_frame(url: str, fleet: str, token: str, *, entities: int) -> dict[str, Any]:
+    """The map's first frame with so many entities."""
+    path = f"{url}/api/fleets/{fleet}"
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        async with session.get(f"{path}/history") as refused:
+            assert refused.status == 401
+        async with session.ws_connect(f"{path}/live", protocols=[PROTOCOL, f"token.{token}"]) as socket:
+            while True:
+                await socket.send_str("next")
+                while (message := await socket.receive()).type is aiohttp.WSMsgType.BINARY:
+                    meta, _ = decode(message.data)
+                    if meta["type"] == "frame" and meta["entities"] == entities:
+                        return meta
+                assert message.type is aiohttp.WSMsgType.TEXT, message
 
 
 def test_logs(release: Release, seen: LiveFleet) -> None:

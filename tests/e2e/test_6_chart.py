@@ -10,18 +10,20 @@ from .own_redis import OwnRedis
 from .release import CRD, Release
 
 
-def password(release: Release) -> str:
-    return str(release.system.json("get", "secret", "shardfleet-redis")["data"]["password"])
+def secrets(release: Release) -> dict[str, str]:
+    """The password of Redis, and the token of the map."""
+    names = {"shardfleet-redis": "password", "shardfleet-map": "token"}
+    return {name: release.system.json("get", "secret", name)["data"][key] for name, key in names.items()}
 
 
-def test_an_upgrade_keeps_the_password_and_the_worlds(release: Release) -> None:
+def test_an_upgrade_keeps_the_secrets_and_the_worlds(release: Release) -> None:
     arena = LiveFleet(kubectl=release.worlds, name="arena")
     release.worlds.apply(fleet("arena", replicas=2))
     arena.wait_settled(2, entities=50, timeout_s=120)
     uids = {pod["metadata"]["uid"] for pod in arena.pods().values()}
-    before = password(release)
+    before = secrets(release)
     release.upgrade("--set-string", "operator.podAnnotations.example\\.com/again=yes")
-    assert password(release) == before
+    assert secrets(release) == before
     arena.wait_handoffs(20, timeout_s=90)
     arena.wait_settled(2, entities=50, timeout_s=90)
     assert {pod["metadata"]["uid"] for pod in arena.pods().values()} == uids

@@ -34,6 +34,16 @@ app.kubernetes.io/component: redis
 {{- if .Values.redis.existingSecret }}{{ .Values.redis.existingSecret }}{{ else if .Values.redis.enabled }}{{ include "shardfleet.redisName" . }}{{ end }}
 {{- end }}
 
+{{- define "shardfleet.mapLabels" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: map
+{{- end }}
+
+{{/* The name of all that is the map's; empty where there is none. Without a Redis of the chart's there is nothing to see. */}}
+{{- define "shardfleet.mapName" -}}
+{{- if and .Values.map.enabled (include "shardfleet.redisSecret" .) }}{{ include "shardfleet.name" . }}-map{{ end }}
+{{- end }}
+
 {{/* What the restricted Pod Security level asks for. */}}
 {{- define "shardfleet.podSecurity" -}}
 runAsNonRoot: true

@@ -18,6 +18,8 @@ KUBECTL = "kubectl"
 OPERATOR_SELECTOR = "app.kubernetes.io/name=shardfleet,app.kubernetes.io/component=shardfleet-operator"
 INSPECTION_PORT = 8081
 """On the loopback of the operator's pod, as the chart says."""
+MAP_PORT = 8090
+"""Of the map's pod."""
 TIMEOUT_S = 20.0
 END_S = 2.0
 MAX_OUTPUT = 64 * 2**20
@@ -123,6 +125,14 @@ class Cluster:
             raise UsageError(f"operators in namespaces {', '.join(namespaces)}: choose one with --operator-namespace")
         return ready[0]
 
+    async def map_pod(self, namespace: str, selector: str) -> str:
+        """Name of the live map's pod. Raises ``UsageError`` where none is ready, and ``ClusterError``."""
+        pods = await self.pods(namespace, selector)
+        ready = sorted(pod["metadata"]["name"] for pod in pods if _is_ready(pod))
+        if not ready:
+            raise UsageError(f"the map's pod in namespace {namespace} is not {'ready' if pods else 'there'}")
+        return str(ready[0])
+
     @contextlib.asynccontextmanager
     async def forwarded(self) -> AsyncIterator[str]:
         """The URL at which the operator's inspection port is to be had meanwhile.
@@ -131,12 +141,27 @@ class Cluster:
             ClusterError: the forward is refused, or does not come up.
         """
         namespace, pod = await self.operator_pod()
-        process = await self.start("port-forward", "-n", namespace, "--address=127.0.0.1", pod, f":{INSPECTION_PORT}")
+        async with self.forward(namespace, pod, INSPECTION_PORT) as (url, _):
+            yield url
+
+    @contextlib.asynccontextmanager
+    async def forward(
+        self, namespace: str, pod: str, port: int, *, local_port: int = 0
+    ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+        """(the URL at which ``port`` of a pod is to be had meanwhile, a task that ends when the forward does).
+
+        Args:
+            local_port: 0 for a free one.
+        Raises:
+            ClusterError: the forward is refused, or does not come up.
+        """
+        ports = f"{local_port or ''}:{port}"
+        process = await self.start("port-forward", "-n", namespace, "--address=127.0.0.1", pod, ports)
         draining: asyncio.Task[None] | None = None
         try:
-            port = await _port(process)
+            bound = await _port(process)
             draining = asyncio.create_task(_drain(process))
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{bound}", draining
         finally:
             await end(process)
             if draining is not None:

@@ -55,6 +55,7 @@ def build() -> typer.Typer:
     )
     for command in (status, transfers, entity, watch, logs):
         app.command(command.__name__)(command)
+    app.command("map")(live_map)
     return app
 
 
@@ -223,6 +224,38 @@ def logs(
     options = pod_logs.LogOptions(shard=shard, follow=follow, tail=tail)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(pod_logs.logs(_cluster(namespace, "", context, kubeconfig, user), fleet, options))
+
+
+def live_map(
+    fleet: Fleet = "",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65_535, help="Of this machine, for the page; 0: a free one.")
+    ] = 0,
+    opens: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in a browser, where there is a screen.")
+    ] = True,
+    namespace: Namespace = "",
+    operator_namespace: Operator = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+    user: As = "",
+) -> None:
+    """Show the live map in a browser, through a forward that lasts until Ctrl-C.
+
+    The address that it prints holds the map's token: whoever has it and reaches the map may read every fleet there.
+
+    \b
+    Example:
+      kubectl shardfleet map arena -n play
+    """
+    import asyncio
+    import contextlib
+
+    from . import remote_map
+
+    cluster = _cluster(namespace, operator_namespace, context, kubeconfig, user)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(remote_map.show(cluster, fleet, port=port, opens=opens))
 
 
 def status_text(found: dict[str, Any]) -> str:

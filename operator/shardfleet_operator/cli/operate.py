@@ -39,6 +39,10 @@ def operator(
             help="Serve 'kubectl shardfleet' there. Use the loopback: whoever gets there may read every fleet.",
         ),
     ] = "",
+    map_folder: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="DIR", help="The live map's Secret, for who may reach the inspection port."),
+    ] = None,
     copies: Annotated[
         Path | None,
         typer.Option(
@@ -93,6 +97,7 @@ def operator(
         lease_namespace=lease_namespace,
         health=health,
         inspection=inspection,
+        map_folder=map_folder,
         metrics=metrics,
     )
 

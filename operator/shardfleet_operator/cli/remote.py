@@ -39,6 +39,11 @@ class RemoteFleet:
         async with self._ask(what, {}, _ANSWER) as response:
             return dict(await response.json())
 
+    async def map_access(self) -> dict[str, str]:
+        """``selector`` of the live map's pod, and its ``token``. Raises as ``get``."""
+        async with self._asked(f"{self.url}/map", {}, _ANSWER) as response:
+            return dict(await response.json())
+
     async def rows(self, ids: tuple[int, ...], interval_us: int) -> AsyncGenerator[dict[str, Any], None]:
         """Rows without end, as ``watching.rows_of`` made them. Raises as ``get``."""
         query = {"interval_us": str(interval_us), **({"ids": ",".join(map(str, ids))} if ids else {})}
@@ -50,7 +55,13 @@ class RemoteFleet:
     async def _ask(
         self, what: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = f"{self.url}/fleets/{self.namespace}/{self.name}/{what}"
+        async with self._asked(f"{self.url}/fleets/{self.namespace}/{self.name}/{what}", query, limits) as response:
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, url: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             async with self.session.get(url, params=query, timeout=limits) as response:
                 if response.status != 200:

@@ -18,7 +18,7 @@ from .news import News
 from .painter import Box, Painter
 from .reader import Reader
 
-MAX_FEEDS = 16
+MAX_FEEDS = 8
 """Fleets at a time: each has a history of up to 100 MB."""
 MAX_NAMES = 1_000
 TIDY_S = 10.0
@@ -64,9 +64,9 @@ class Feeds:
         self._tidying: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Raises ``StoreUnavailable`` or ``StoreRefused``."""
-        await self._admin_store.read_info()
+        """Raises ``StoreUnavailable`` or ``StoreRefused``, where it is one fleet's map."""
         if self._fleet:
+            await self._admin_store.read_info()
             await self.get(self._fleet)
         self._tidying = asyncio.create_task(self._tidy(), name="map tidy")
 

@@ -47,7 +47,7 @@ async def run_map(options: MapOptions, clock: Clock, *, say: Callable[[str], Non
         say: gets the page's address, once it is there.
     Raises:
         UsageError: an address that cannot be listened on, or one for everybody without a token.
-        StoreUnavailable, StoreRefused: Redis did not serve at the start.
+        StoreUnavailable, StoreRefused: the fleet's Redis did not serve at the start.
     """
     if isinstance(options.address, str) and not options.token:
         host, _ = split_address("--listen", options.address)

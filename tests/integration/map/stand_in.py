@@ -163,18 +163,19 @@ class PaintedReader:
 
 
 class PaintedFeeds:
-    """``Feeds`` of one painted fleet, which are begun when it is entered."""
+    """``Feeds`` of one painted fleet. Args: ``name``: the fleet's in Redis."""
 
-    def __init__(self, circles: Circles) -> None:
+    def __init__(self, circles: Circles, *, name: str = FLEET) -> None:
+        self.name = name
         self.reader = PaintedReader(circles)
         box = ((-HALF, -HALF), (HALF, HALF))
         self.feed = Feed(self.reader, Painter(box=box), News(), self.reader.clock)  # type: ignore[arg-type]
 
     async def names(self) -> Sequence[str]:
-        return [FLEET]
+        return [self.name]
 
     async def get(self, name: str) -> Feed:
-        if name != FLEET:
+        if name != self.name:
             raise NoSuchFleet(f"no fleet {name!r} here")
         return self.feed
 

@@ -41,7 +41,8 @@ case "$1 $2" in
   "get pods") cat $here/refusal >&2 && exit 1; cat $here/pods.json ;;
   "port-forward -n") cat $here/no-forward >&2 2>/dev/null && exit 1
     echo $$ > $here/forward.pid
-    echo "Forwarding from 127.0.0.1:$(cat $here/port) -> 8081"
+    case "$*" in *:8090) port=map-port ;; *) port=port ;; esac
+    echo "Forwarding from 127.0.0.1:$(cat $here/$port) -> 8081"
     yes "Handling connection for 8081" | head -c 200000; : > $here/heard; exec sleep 300 ;;
   "logs -n") for last; do :; done; echo "$4 said this"; if [ "$last" = --follow ]; then exec sleep 300; fi ;;
 esac

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from shardfleet_operator.cli.forward import INSPECTION_PORT, OPERATOR_SELECTOR
+from shardfleet_operator.cli.forward import INSPECTION_PORT, MAP_PORT, OPERATOR_SELECTOR
 from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
+from shardfleet_operator.map.guard import checked_token
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.store.acl import acl_rule
 
@@ -67,6 +68,8 @@ def test_lint(variant: str) -> None:
         ({"metrics.enabled": True}, "enabled"),
         ({"operator.logFormat": "xml"}, "logFormat"),
         ({"operator.env": ["A=b"]}, "env"),
+        ({"map.hosts": ["http://x"]}, "hosts"),
+        ({"map.port": 80}, "port"),
         ({"redis.existingSecret": "Our_Redis"}, "existingSecret"),
         ({"redis.existingSecret": "our-redis"}, "redis.enabled=false"),
     ],
@@ -102,7 +105,7 @@ def test_every_pod_is_restricted(objects: list[Object]) -> None:
 
 
 def test_the_operator() -> None:
-    [deployment] = of_kind(render(EVERYTHING), "Deployment").values()
+    deployment = of_kind(render(EVERYTHING), "Deployment")["shardfleet"]
     assert deployment["spec"]["replicas"] == 1 and deployment["spec"]["strategy"] == {"type": "Recreate"}
     template = deployment["spec"]["template"]
     assert template["metadata"]["annotations"] == {"a": "b"}
@@ -117,6 +120,7 @@ def test_the_operator() -> None:
         f"--lease-namespace={NAMESPACE}",
         "--namespace=play",
         "--namespace=test",
+        "--map=/etc/shardfleet-map",
     ]
     assert {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"} in container["env"]
     assert template["spec"]["nodeSelector"] == {"disk": "fast"}
@@ -134,10 +138,13 @@ def test_the_operators_copies_are_on_a_volume_that_outlives_the_chart() -> None:
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     spec = of_kind(found, "Deployment")["shardfleet"]["spec"]["template"]["spec"]
-    [container], [volume] = spec["containers"], spec["volumes"]
-    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
-    assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/copies"}]
-    assert container["args"][-2:] == ["--copies=/copies", "--copy-interval=5m"]
+    [container] = spec["containers"]
+    assert {"name": "copies", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}} in spec["volumes"]
+    assert {"name": "copies", "mountPath": "/copies"} in container["volumeMounts"]
+    at = container["args"].index("--copies=/copies")
+    assert container["args"][at + 1] == "--copy-interval=5m"
+    without = of_kind(render({"operator.copies.enabled": True, "map.enabled": False}), "Deployment")["shardfleet"]
+    assert [one["name"] for one in without["spec"]["template"]["spec"]["volumes"]] == ["copies"]
 
 
 def test_the_command_finds_the_operator() -> None:
@@ -155,7 +162,7 @@ def test_the_command_finds_the_operator() -> None:
     [({}, "shardfleet-redis"), (EXTERNAL, "our-redis"), (NOTHING, None)],
 )
 def test_where_fleets_without_a_redis_go(values: dict[str, Any], secret: str | None) -> None:
-    [deployment] = of_kind(render(values), "Deployment").values()
+    deployment = of_kind(render(values), "Deployment")["shardfleet"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     variables = {one["name"]: one for one in container["env"]}
     if secret is None:
@@ -300,18 +307,20 @@ def test_a_drain_waits_for_redis_where_that_is_wanted() -> None:
 @pytest.mark.parametrize("values", [EXTERNAL, NOTHING])
 def test_a_redis_of_ones_own_leaves_nothing_of_the_bundled_one(values: dict[str, Any]) -> None:
     found = render(values)
-    assert not of_kind(found, "StatefulSet") and not of_kind(found, "Secret") and not of_kind(found, "Service")
+    assert not of_kind(found, "StatefulSet")
+    assert "shardfleet-redis" not in {**of_kind(found, "Secret"), **of_kind(found, "Service")}
 
 
-def test_the_password_is_kept_at_an_upgrade() -> None:
+@pytest.mark.parametrize(("name", "key"), [("redis", "password"), ("map", "token")])
+def test_a_secret_is_kept_at_an_upgrade(name: str, key: str) -> None:
     """By helm itself, which looks the Secret up in a (very small) API server."""
     with ApiServer() as server:
-        first = of_kind(server_side(server), "Secret")["shardfleet-redis"]
-        server.objects[f"/api/v1/namespaces/{NAMESPACE}/secrets/shardfleet-redis"] = first
-        second = of_kind(server_side(server), "Secret")["shardfleet-redis"]
-        other = of_kind(server_side(server, release="other"), "Secret")["other-shardfleet-redis"]
+        first = of_kind(server_side(server), "Secret")[f"shardfleet-{name}"]
+        server.objects[f"/api/v1/namespaces/{NAMESPACE}/secrets/shardfleet-{name}"] = first
+        second = of_kind(server_side(server), "Secret")[f"shardfleet-{name}"]
+        other = of_kind(server_side(server, release="other"), "Secret")[f"other-shardfleet-{name}"]
     assert decoded(first) == decoded(second)
-    assert decoded(other)["password"] != decoded(first)["password"]
+    assert decoded(other)[key] != decoded(first)[key]
 
 
 def server_side(server: ApiServer, *, release: str = "shardfleet") -> list[Object]:
@@ -333,14 +342,17 @@ def test_networks(objects: list[Object]) -> None:
     health, metrics = {"port": 8080, "protocol": "TCP"}, {"port": 8082, "protocol": "TCP"}
     assert policies["shardfleet"]["spec"]["ingress"] == [{"ports": [health, metrics]}]
     if "StatefulSet/shardfleet-redis" not in found:
-        assert list(policies) == ["shardfleet"]
+        assert policies.keys() <= {"shardfleet", "shardfleet-map"}
         return
     spec = policies["shardfleet-redis"]["spec"]
     redis = found["StatefulSet/shardfleet-redis"]["metadata"]["labels"]
     assert spec["podSelector"]["matchLabels"].items() <= redis.items()
     [rule] = spec["ingress"]
     assert rule["ports"] == [{"port": 6379, "protocol": "TCP"}]
-    theirs, shards = rule["from"]
+    theirs, maps, shards = rule["from"]
+    the_map = found["Deployment/shardfleet-map"]["metadata"]["labels"]
+    assert maps["podSelector"]["matchLabels"].items() <= the_map.items() and "namespaceSelector" not in maps
+    assert not maps["podSelector"]["matchLabels"].items() <= operator.items()
     assert theirs["podSelector"]["matchLabels"].items() <= operator.items() and "namespaceSelector" not in theirs
     assert shards == {
         "namespaceSelector": {},
@@ -361,6 +373,69 @@ def test_a_fleets_network_policy_lets_this_operator_in() -> None:
     assert any(selector.items() <= operator.items() for selector in selectors)
     others = [pod["metadata"].get("labels", {}) for where, pod in found.items() if where != "Deployment/shardfleet"]
     assert not any(selector.items() <= labels.items() for selector in selectors for labels in others)
+
+
+# --- the map -----------------------------------------------------------------------------------------------------
+
+
+def test_the_map_has_the_redis_a_token_and_no_rights() -> None:
+    found = render({"map.hosts": ["map.example"], "map.nodeSelector": {"disk": "fast"}})
+    deployment = of_kind(found, "Deployment")["shardfleet-map"]["spec"]
+    spec, labels = deployment["template"]["spec"], deployment["template"]["metadata"]["labels"]
+    assert spec["automountServiceAccountToken"] is False and "serviceAccountName" not in spec
+    assert spec["nodeSelector"] == {"disk": "fast"}
+    [container] = spec["containers"]
+    assert container["args"] == [
+        "map",
+        f"--listen=0.0.0.0:{MAP_PORT}",
+        "--token-file=/etc/shardfleet-map/token",
+        *(f"--host=shardfleet-map{end}" for end in ("", f".{NAMESPACE}", f".{NAMESPACE}.svc")),
+        "--host=map.example",
+    ]
+    assert container["env"] == [
+        {"name": "SHARDFLEET_REDIS_URL", "valueFrom": {"secretKeyRef": {"name": "shardfleet-redis", "key": "url"}}}
+    ]
+    secret = of_kind(found, "Secret")["shardfleet-map"]
+    token = checked_token(decoded(secret)["token"], source="the chart")
+    assert len(token) == 40
+    assert token not in yaml.dump([one for one in found if one["kind"] != "Secret"])
+    [volume] = spec["volumes"]
+    assert volume["secret"]["items"] == [{"key": "token", "path": "token"}]
+    service = of_kind(found, "Service")["shardfleet-map"]["spec"]
+    assert service["selector"].items() <= labels.items() and "type" not in service
+    assert [port["targetPort"] for port in service["ports"]] == ["map"]
+
+
+def test_the_operator_tells_how_the_map_is_found() -> None:
+    found = render()
+    selector = dict(
+        part.split("=") for part in decoded(of_kind(found, "Secret")["shardfleet-map"])["selector"].split(",")
+    )
+    matching = [where for where, pod in pods(found) if selector.items() <= pod["metadata"].get("labels", {}).items()]
+    assert matching == ["Deployment/shardfleet-map"]
+    spec = of_kind(found, "Deployment")["shardfleet"]["spec"]["template"]["spec"]
+    assert {"name": "map", "secret": {"secretName": "shardfleet-map", "defaultMode": 0o440}} in spec["volumes"]
+    assert spec["containers"][0]["volumeMounts"] == [
+        {"name": "map", "mountPath": "/etc/shardfleet-map", "readOnly": True}
+    ]
+
+
+def test_nobody_may_connect_to_the_map_but_who_was_named() -> None:
+    policy = of_kind(render(), "NetworkPolicy")["shardfleet-map"]["spec"]
+    assert policy["ingress"] == [] and policy["policyTypes"] == ["Ingress"]
+    peer = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
+    policy = of_kind(render({"map.allowFrom": [peer]}), "NetworkPolicy")["shardfleet-map"]["spec"]
+    assert policy["ingress"] == [{"from": [peer], "ports": [{"port": MAP_PORT, "protocol": "TCP"}]}]
+
+
+@pytest.mark.parametrize("values", [{"map.enabled": False}, NOTHING])
+def test_without_a_map_or_a_redis_to_read_nothing_of_it_is_there(values: dict[str, Any]) -> None:
+    found = render(values)
+    assert not [one for one in found if "map" in one["metadata"]["name"].split("-")]
+    [container] = of_kind(found, "Deployment")["shardfleet"]["spec"]["template"]["spec"]["containers"]
+    assert "--map" not in " ".join(container["args"]) and "volumeMounts" not in container
+    redis = of_kind(found, "NetworkPolicy").get("shardfleet-redis")
+    assert redis is None or len(redis["spec"]["ingress"][0]["from"]) == 2
 
 
 # --- the CRD, coming and going -----------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def test_what_it_refuses(
 
 
 def test_a_silent_redis_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["map", *NOWHERE, "--listen", "127.0.0.1:0"]) == 2
+    assert main(["map", *NOWHERE, "--fleet", "arena", "--listen", "127.0.0.1:0"]) == 2
     assert "no answer from Redis at 127.0.0.1:1" in capsys.readouterr().err
 
 

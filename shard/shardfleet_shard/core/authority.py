@@ -60,8 +60,7 @@ class EntityAuthorityTracker:
 
     def remove(self, mask: Mask) -> Columns:
         """Takes the rows of ``mask`` (n,) out and returns them; the order of the others stays."""
-        gone = self.rows.take(mask)
-        keep = ~mask
+        gone, keep = self.rows.take(mask), np.flatnonzero(~mask)
         self.ids.difference_update(gone.id.tolist())
         self.rows = self.rows.take(keep)
         self.states, self.transfers = self.states[keep], self.transfers[keep]

@@ -188,7 +188,10 @@ class Columns:
 
     def take(self, index: Any) -> Self:
         """Rows by a mask (n,) bool or by positions (m,) int, as copies; or by a slice, as views."""
-        return type(self)(self.schema, {name: array[index] for name, array in self.arrays.items()})
+        if isinstance(index, slice):
+            return type(self)(self.schema, {name: array[index] for name, array in self.arrays.items()})
+        positions = positions_of(index)
+        return type(self)(self.schema, {name: array.take(positions, axis=0) for name, array in self.arrays.items()})
 
     def copy(self) -> Self:
         return type(self)(self.schema, {name: array.copy() for name, array in self.arrays.items()})
@@ -244,11 +247,25 @@ class Columns:
 
     def finite(self) -> Mask:
         """Which rows have finite position and velocity; shape (n,) bool."""
+        if np.isfinite(self.position).all() and np.isfinite(self.velocity).all():
+            return np.ones(len(self), bool)  # as nearly always; asking row by row takes thirty times as long
         return np.asarray(np.isfinite(self.position).all(1) & np.isfinite(self.velocity).all(1))
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """For people and JSON only; never on the tick's path."""
         return [{name: array[row].tolist() for name, array in self.arrays.items()} for row in range(len(self))]
+
+
+def positions_of(index: Any) -> NDArray[np.int64]:
+    """A mask (n,) as positions (m,) int, or positions as they are.
+
+    NumPy takes rows of two-dimensional arrays by positions ten times as fast as by a mask, and counts the mask anew for
+    each array.
+    """
+    array = np.asarray(index)
+    if array.dtype == bool:
+        return np.flatnonzero(array)
+    return array if len(array) else array.astype(np.int64)
 
 
 def packed_schema_hash(data: bytes | memoryview) -> int:

@@ -446,4 +446,4 @@ class IncomingTransfers:
 def _without_repeats(due: Sequence[Incoming]) -> list[Sequence[Incoming]]:
     """All at once, or one after the other where some id is in several of them: then each must see the one before."""
     ids = np.concatenate([incoming.rows.id for incoming in due]) if due else np.zeros(0, np.uint64)
-    return [due] if len(np.unique(ids)) == len(ids) else [[incoming] for incoming in due]
+    return [due] if first_duplicate(ids) is None else [[incoming] for incoming in due]

@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from tests.integration.servers import RedisServer
 
@@ -74,11 +73,11 @@ ROWS = (
         name="1,000 entities, tuned for rate", shards=4, entities=1_000, speed=AS_OFTEN_AS_IT_GOES, tick_rate=60,
         handoff=(("delay", "30ms"),),
     ),
-    Row(name="half of the most", shards=4, entities=50_000, speed=1_000.0),
-    Row(name="the most", shards=2, entities=150_000, speed=1_000.0, window_s=60.0),
-    Row(name="the most", shards=4, entities=100_000, speed=1_000.0, window_s=60.0),
-    Row(name="the most", shards=4, entities=100_000, speed=1_000.0, fsync="everysec"),
-    Row(name="the most", shards=4, entities=100_000, speed=1_000.0, fsync="off"),
+    Row(name="half of the most", shards=4, entities=56_000, speed=1_000.0),
+    Row(name="the most", shards=2, entities=180_000, speed=1_000.0),
+    Row(name="the most", shards=4, entities=112_000, speed=1_000.0, window_s=60.0),
+    Row(name="the most", shards=4, entities=112_000, speed=1_000.0, fsync="everysec"),
+    Row(name="the most", shards=4, entities=112_000, speed=1_000.0, fsync="off"),
 )  # fmt: skip
 
 
@@ -149,6 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", type=int, action="append", help="the row of this number, from 0 on")
     parser.add_argument("--window", type=float, help="seconds of every run, instead of the row's own")
     parser.add_argument("--entities", type=int, help="instead of the row's own: to look for the most that goes")
+    parser.add_argument("--speed", type=float, help="the same")
     parser.add_argument(
         "--folder", type=Path, default=Path("build/bench"), help="for the fleets' data, on a disk (%(default)s)"
     )
@@ -157,8 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number, row in enumerate(ROWS):
         if options.only and number not in options.only:
             continue
-        changes: dict[str, Any] = {"window_s": options.window} if options.window else {}
-        row = replace(row, **changes, **({"entities": options.entities} if options.entities else {}))
+        asked = {"window_s": options.window, "entities": options.entities, "speed": options.speed}
+        row = replace(row, **{name: value for name, value in asked.items() if value})
         runs = []
         for _ in range(options.runs):
             try:

@@ -104,7 +104,7 @@ fuzz: install ## whatever reads bytes of others, given bytes of nobody, for MINU
 model: install ## the protocol's model in docs/spec: all configurations and all known-wrong variants (needs spin and gcc)
 	$(BIN)/python -m tests.model.check
 
-model-quick: install ## one configuration and one variant of it, in seconds
+model-quick: install ## two configurations and a variant of each, in seconds
 	$(BIN)/python -m tests.model.check --quick
 
 # Builds Kubernetes and etcd once, into the cache of tests/cluster; Linux and Go alone.

@@ -15,19 +15,18 @@ end:
 #endif
   :: d_step { !calm -> calm = true }
 #if CRASHES
-  :: d_step { !calm && crashes && MAY_CRASH && mode[0] != DOWN -> crashes--; crash(0) }
-  :: d_step { !calm && crashes && MAY_CRASH && mode[1] != DOWN -> crashes--; crash(1) }
-#if SHARDS > 2
-  :: d_step { !calm && crashes && MAY_CRASH && mode[2] != DOWN -> crashes--; crash(2) }
-#endif
+#define CRASHES_ONCE(i) \
+  :: d_step { !calm && crashes && MAY_CRASH && mode[i] != DOWN -> crashes--; crash(i) }
+  STEPS_OF_EACH_SHARD(CRASHES_ONCE)
 #endif
 #if ZOMBIES
-  :: d_step { !calm && crashes && zombies && REDIS_SERVES && mode[0] == UP && !old_lives[0] -> crashes--; zombies--; replace(0) }
-  :: d_step { !calm && crashes && zombies && REDIS_SERVES && mode[1] == UP && !old_lives[1] -> crashes--; zombies--; replace(1) }
-#if SHARDS > 2
-  :: d_step { !calm && crashes && zombies && REDIS_SERVES && mode[2] == UP && !old_lives[2] -> crashes--; zombies--; replace(2) }
-#endif
 #define OLD_PROCESS(i) \
+  :: d_step { \
+       !calm && crashes && zombies && REDIS_SERVES && mode[i] == UP && !old_lives[i] -> \
+       crashes--; \
+       zombies--; \
+       replace(i) \
+     } \
   :: d_step { old_lives[i] -> old_ends(i) } \
   :: d_step { old_lives[i] && old_leaving[i] && CANCELED(old_leaving[i] - 1) -> old_leaving[i] = 0 } \
   :: d_step { \
@@ -37,11 +36,7 @@ end:
        old_leaving[i] = 0; \
        old_coming[i] = 0 \
      }
-  OLD_PROCESS(0)
-  OLD_PROCESS(1)
-#if SHARDS > 2
-  OLD_PROCESS(2)
-#endif
+  STEPS_OF_EACH_SHARD(OLD_PROCESS)
 #endif
   od
 }

@@ -20,6 +20,15 @@
 
 #include "state.pml"
 #include "words.pml"
+#ifdef ROLL_CALL
+#include "rollcall_state.pml"
+#endif
+#ifdef TAKEOVER
+#include "takeover_state.pml"
+#endif
+#ifdef LIFE
+#include "life_state.pml"
+#endif
 #include "scripts.pml"
 #include "processes.pml"
 #include "recovery.pml"

@@ -7,19 +7,8 @@ inline applied_prefix(i) {
   contained = 0;
   for (y : 0 .. TRANSFERS - 1) {
     if
-    :: y < transfers && source[y] == i && journal_out[y] ->
-       if
-       :: OUT_APPLIED(y) -> contained = contained | BIT(y)
-       :: else -> break
-       fi
-    :: else
-    fi;
-    if
-    :: y < transfers && target[y] == i && journal_in[y] ->
-       if
-       :: IN_APPLIED(y) -> contained = contained | BIT(y)
-       :: else -> break
-       fi
+    :: ENTRY(i, y) && APPLIED(i, y) -> contained = contained | BIT(y)
+    :: ENTRY(i, y) && !APPLIED(i, y) -> break
     :: else
     fi
   }
@@ -36,6 +25,17 @@ inline consider(its_version, its_owner) {
   fi
 }
 
+#ifdef ROLL_CALL
+inline fold_held() {
+  for (y : 0 .. SHARDS - 1) {
+    if
+    :: held[y] -> consider(held[y], y)
+    :: else
+    fi
+  }
+}
+#endif
+
 inline fold() {
   top = 0;
   top_owner = NOBODY;
@@ -48,14 +48,14 @@ inline fold() {
   for (y : 0 .. SHARDS - 1) {
     consider(manifest[y], y)
   };
-#ifdef TAKEOVER
-  fold_takeover();
-#endif
 #ifdef ROLL_CALL
   fold_held();
 #endif
 #ifdef LIFE
   fold_life();
+#endif
+#ifdef TAKEOVER
+  fold_takeovers();
 #endif
   y = 0
 }
@@ -103,7 +103,7 @@ inline rebuild(i) {
   }
   y = 0;
 #ifdef TAKEOVER
-  rebuild_takeover(i);
+  begin_takeovers_anew(i);
 #endif
   top = 0;
   top_owner = 0

@@ -5,66 +5,85 @@
  * living shard tells what it knows, as entries in journals. Then nothing changes any more: each reads what all have said,
  * ends its doubts by it, and takes up what the ledger says is its own. When all have, the world is open again.
  */
-mtype:roll = { OPEN, CALLING, CLOSED };
-mtype:roll roll = OPEN;
-bool said[SHARDS];  /* REJOIN */
-bool ready[SHARDS]; /* has read, and acted on it */
-byte held[SHARDS];  /* entry `held` of the shard's journal: its row's version as of REJOIN, 0: none */
-byte held_from[SHARDS];
-bool outdated[TRANSFERS]; /* its BEGIN and its frames are of a former generation */
-bool says_accepted[TRANSFERS]; /* the frame is on its way */
-mtype:answer late_accept[TRANSFERS] = SILENCE; /* answers that are on their way */
-mtype:answer late_cancel[TRANSFERS] = SILENCE;
-byte losses = ROLL_CALL; /* how often Redis may still lose something */
-#if ZOMBIES
-bool lease_forgotten[SHARDS]; /* of an old process that Redis knows nothing of any more */
+
+#ifdef LIFE
+inline write_disk_life() {
+  disk_alive = alive;
+  disk_id_taken = id_taken;
+  for (y : 0 .. SHARDS - 1) {
+    disk_spawn[y] = spawn_entry[y];
+    disk_despawn[y] = despawn_entry[y]
+  }
+}
+
+inline read_disk_life() {
+  alive = disk_alive;
+  id_taken = disk_id_taken;
+  disk_alive = false;
+  disk_id_taken = false;
+  for (y : 0 .. SHARDS - 1) {
+    spawn_entry[y] = disk_spawn[y];
+    despawn_entry[y] = disk_despawn[y];
+    spawn_applied[y] = false;
+    despawn_applied[y] = false;
+    disk_spawn[y] = false;
+    disk_despawn[y] = 0
+  }
+}
 #endif
 
-/* What the disk holds: as it was at some moment since the last loss. */
-bool on_disk;
-mtype:record disk_record[TRANSFERS] = ABSENT;
-bool disk_decided[TRANSFERS];
-byte disk_holders[TRANSFERS];
-bool disk_in[TRANSFERS];
-bool disk_out[TRANSFERS];
-byte disk_manifest[SHARDS];
-byte disk_from[SHARDS];
-byte disk_held[SHARDS];
-byte disk_held_from[SHARDS];
+#ifdef TAKEOVER
+inline write_disk_takeovers() {
+  for (y : 0 .. TRANSFERS - 1) {
+    disk_target[y] = (y < transfers -> target[y] + 1 : 0);
+    disk_retargeted[y] = retargeted[y]
+  }
+  for (y : 0 .. TAKEOVER - 1) {
+    disk_take[y] = take_entry[y];
+    disk_taker[y] = taker[y];
+    disk_take_version[y] = take_version[y];
+    disk_take_from[y] = take_from[y];
+    disk_take_base[y] = take_base[y];
+#ifdef LIFE
+    disk_take_despawn[y] = take_despawn[y];
+#endif
+  }
+}
 
-#ifdef WRONG_NO_ROLL_CALL
-#define REDIS_SERVES (true)
-#else
-#define REDIS_SERVES (roll == OPEN)
+inline read_disk_takeovers() {
+  for (y : 0 .. TRANSFERS - 1) {
+    t = (disk_target[y] -> disk_target[y] - 1 : offered_to[y]);
+    if /* what the taker made of it is nobody's any more */
+    :: target[y] != t -> target[y] = t; incoming[y] = UNHEARD
+    :: else
+    fi;
+    retargeted[y] = disk_retargeted[y];
+    disk_target[y] = 0;
+    disk_retargeted[y] = false
+  }
+  t = 0;
+  for (y : 0 .. TAKEOVER - 1) {
+    forget_entry(y);
+    if
+    :: disk_take[y] ->
+       take_entry[y] = true;
+       taker[y] = disk_taker[y];
+       take_version[y] = disk_take_version[y];
+       take_from[y] = disk_take_from[y];
+       take_base[y] = disk_take_base[y];
+       disk_take_base[y] = 0;
+#ifdef LIFE
+       take_despawn[y] = disk_take_despawn[y];
+       disk_take_despawn[y] = 0;
 #endif
-#ifdef WIPE
-#define MAY_CRASH (!losses && roll != CALLING) /* what is lost while a shard is down has no copy; but not afterwards */
-#endif
-#if ZOMBIES
-#define OLD_LEASE_STANDS(i) (old_lives[i] && !lease_forgotten[i])
-#else
-#define OLD_LEASE_STANDS(i) (false)
-#endif
-#define MAY_BEGIN(i) (!said[i])
-#define CAN_TRIM_MORE(i) (held[i] != 0)
-#define AT_REST (roll == OPEN && held[0] == 0 && held[1] == 0)
-
-#ifdef WRONG_OLD_FRAMES_TAKEN
-#define FRAME_TAKEN(shard, x) (true)
-#else
-/* Between two shards of one generation. One that has not noticed yet takes what another such one has sent. */
-#define FRAME_TAKEN(shard, x) (!outdated[x] || roll == CALLING && !said[shard])
-#endif
-#define REQUEST_TAKEN(x) (!outdated[x])
-#ifdef WRONG_OLD_REQUESTS_EXECUTED
-#define ACCEPT_SERVED(x) (true)
-#else
-#define ACCEPT_SERVED(x) (REDIS_SERVES && REQUEST_TAKEN(x))
-#endif
-#ifdef WRONG_OLD_ANSWERS_TAKEN
-#define LATE_ANSWER_TAKEN(shard) (roll != OPEN)
-#else
-#define LATE_ANSWER_TAKEN(shard) (roll == CALLING && !said[shard])
+       disk_take[y] = false;
+       disk_taker[y] = 0;
+       disk_take_version[y] = 0;
+       disk_take_from[y] = 0
+    :: else
+    fi
+  }
+}
 #endif
 
 inline write_disk() {
@@ -82,6 +101,12 @@ inline write_disk() {
     disk_held[y] = held[y];
     disk_held_from[y] = held_from[y]
   }
+#ifdef LIFE
+  write_disk_life();
+#endif
+#ifdef TAKEOVER
+  write_disk_takeovers();
+#endif
   y = 0
 }
 
@@ -109,6 +134,12 @@ inline read_disk() {
     disk_held[y] = 0;
     disk_held_from[y] = 0
   }
+#ifdef LIFE
+  read_disk_life();
+#endif
+#ifdef TAKEOVER
+  read_disk_takeovers();
+#endif
   y = 0
 }
 
@@ -125,6 +156,9 @@ inline lose() {
   for (y : 0 .. SHARDS - 1) {
     said[y] = false;
     ready[y] = false;
+#ifdef LIFE
+    despawn_outdated[y] = (despawn_asked[y] != 0);
+#endif
     if
     :: mode[y] == FENCING || mode[y] == REBUILT -> crash(y) /* recovers again once the world is open */
     :: else
@@ -135,6 +169,8 @@ inline lose() {
   }
   y = 0
 }
+
+#define GIVES(x) (source_current[x] && (outgoing[x] == AGREED || outgoing[x] == GONE))
 
 /* "Accepted", said by one who knows: where Redis has no such record, entries go into both journals. */
 inline say_known(x, with_rows) {
@@ -172,8 +208,45 @@ inline drop_what_is_late(i) { /* from now on answers and frames of a former gene
     :: else
     fi
   }
+#ifdef LIFE
+#ifndef WRONG_OLD_ANSWERS_TAKEN
+  late_despawn[i] = false;
+#endif
+  despawn_outdated[i] = false; /* it asks anew */
+#endif
   y = 0
 }
+
+#ifdef LIFE
+/* It says of transfer x with which rows. */
+#define BRINGS(i, x) ((x) < transfers && (source[x] == (i) && GIVES(x) || target[x] == (i) && incoming[x] == AGREED_TO))
+#if TRANSFERS == 1
+#define EXISTS_TRANSFER(property, i) (property(i, 0))
+#else
+#define EXISTS_TRANSFER(property, i) (property(i, 0) || property(i, 1))
+#endif
+
+inline say_what_lives(i) { /* into the registry, and out of it */
+  if
+  :: (version[i] || EXISTS_TRANSFER(BRINGS, i)) && !id_taken -> alive = true
+  :: else
+  fi;
+#ifndef WRONG_DESPAWN_IS_NOT_SAID_AGAIN
+  if
+  :: despawned[i] ->
+     alive = false;
+     id_taken = true;
+     despawn_entry[i] = despawned[i]
+  :: else
+  fi
+#endif
+}
+
+inline read_life_anew(i) {
+  spawn_applied[i] = spawn_entry[i] && (version[i] || !KEEPS(i, 1));
+  despawn_applied[i] = false
+}
+#endif
 
 inline rejoin_script(i) {
   said[i] = true;
@@ -187,7 +260,7 @@ inline rejoin_script(i) {
   for (y : 0 .. TRANSFERS - 1) {
 #ifndef WRONG_SOURCE_DOES_NOT_REASSERT
     if /* AGREED, or gone by this very process: its shadow */
-    :: y < transfers && source[y] == i && source_current[y] && (outgoing[y] == AGREED || outgoing[y] == GONE) ->
+    :: y < transfers && source[y] == i && GIVES(y) ->
        say_known(y, true)
     :: else
     fi;
@@ -204,16 +277,10 @@ inline rejoin_script(i) {
   manifest[i] = version[i];
   manifest_from[i] = from[i];
 #endif
+#ifdef LIFE
+  say_what_lives(i);
+#endif
   y = 0
-}
-
-inline fold_held() {
-  for (y : 0 .. SHARDS - 1) {
-    if
-    :: held[y] -> consider(held[y], y)
-    :: else
-    fi
-  }
 }
 
 inline rebuild_held(i) { /* an entry with rows, like `in`; newer than the manifest */
@@ -254,7 +321,7 @@ inline take_up_own(i) { /* what the ledger says is this shard's, and is not here
 #ifndef WRONG_NOBODY_TAKES_UP_THE_UNCLAIMED
   if
   :: version[i] < top && top_owner == i && manifest[i] == top ->
-     assert(version[i] == 0);
+     assert(every_pair_in_the_table || version[i] == 0);
      version[i] = top;
      from[i] = manifest_from[i]
   :: version[i] < top && top_owner == i && manifest[i] != top && held[i] == top ->
@@ -305,6 +372,12 @@ inline conclude(i) {
   conclude_transfers(i);
   take_up_own(i);
   settle_records(i);
+#ifdef LIFE
+  read_life_anew(i);
+#endif
+#ifdef TAKEOVER
+  begin_takeovers_anew(i);
+#endif
   ready[i] = true;
   top = 0;
   top_owner = 0;
@@ -313,9 +386,15 @@ inline conclude(i) {
 
 #define HAS_SAID(i) (mode[i] != UP || said[i])
 #define IS_READY(i) (mode[i] != UP || ready[i])
+#if ZOMBIES && !defined(WRONG_ROLL_CALL_SHORTER_THAN_A_LEASE)
+#define LEASE_HAS_ENDED(i) (!old_lives[i])
+#define LEASES_HAVE_ENDED (EVERY_SHARD(LEASE_HAS_ENDED))
+#else
+#define LEASES_HAVE_ENDED (true)
+#endif
 
 proctype RollCall() {
-  byte y, top, top_owner;
+  byte y, t, top, top_owner;
 end:
   do
 #ifdef WIPE
@@ -330,27 +409,22 @@ end:
 #else
 #define REJOINS(i) \
   :: d_step { roll == CALLING && mode[i] == UP && !said[i] -> rejoin_script(i) }
-  REJOINS(0)
-  REJOINS(1)
+  STEPS_OF_EACH_SHARD(REJOINS)
 
   /* One full lease: whoever has not said anything by then simulates nothing any more. */
-#if ZOMBIES && !defined(WRONG_ROLL_CALL_SHORTER_THAN_A_LEASE)
-  :: d_step { roll == CALLING && HAS_SAID(0) && HAS_SAID(1) && !old_lives[0] && !old_lives[1] -> roll = CLOSED }
-#else
-  :: d_step { roll == CALLING && HAS_SAID(0) && HAS_SAID(1) -> roll = CLOSED }
-#endif
+  :: d_step { roll == CALLING && EVERY_SHARD(HAS_SAID) && LEASES_HAVE_ENDED -> roll = CLOSED }
 
 #define CONCLUDES(i) \
   :: d_step { roll == CLOSED && mode[i] == UP && !ready[i] -> conclude(i) }
-  CONCLUDES(0)
-  CONCLUDES(1)
+  STEPS_OF_EACH_SHARD(CONCLUDES)
   :: d_step {
-       roll == CLOSED && IS_READY(0) && IS_READY(1) ->
+       roll == CLOSED && EVERY_SHARD(IS_READY) ->
        roll = OPEN;
-       said[0] = false;
-       said[1] = false;
-       ready[0] = false;
-       ready[1] = false
+       for (y : 0 .. SHARDS - 1) {
+         said[y] = false;
+         ready[y] = false
+       }
+       y = 0
      }
 #endif
 
@@ -364,8 +438,7 @@ end:
        leave_old_process(i); \
        lease_forgotten[i] = true \
      }
-  MISSES(0)
-  MISSES(1)
+  STEPS_OF_EACH_SHARD(MISSES)
 #endif
   od
 }

@@ -129,6 +129,11 @@ inline recover_script(i) { /* recover.lua: fences the former process, settles wh
   }
 #ifdef LIFE
   despawn_asked[i] = 0;
+#ifdef ROLL_CALL
+  despawned[i] = 0;
+  late_despawn[i] = false;
+  despawn_outdated[i] = false;
+#endif
 #endif
 #ifdef LATE_PUBLISH
   late[i] = NONE;

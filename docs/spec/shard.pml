@@ -1,10 +1,22 @@
 /* What a shard does that belongs to no single transfer: begin one, publish, come back. */
 
-#ifndef MAY_BEGIN
-#define MAY_BEGIN(i) (true)
+#define MAY_BEGIN(i) (LIFE_LETS_BEGIN(i) && ROLL_LETS_BEGIN(i))
+#define CAN_TRIM_MORE(i) (TRIMS_LIFE(i) || TRIMS_TAKEOVER(i) || TRIMS_HELD(i))
+#ifdef WRONG_MANIFEST_ONLY_FOR_ROWS
+#define TRIMS(i) (false)
+#else
+#define TRIMS(i) (CAN_TRIM(i) || CAN_TRIM_MORE(i))
 #endif
-#ifndef CAN_TRIM_MORE
-#define CAN_TRIM_MORE(i) (false)
+#ifdef WRONG_EMPTY_SHARD_PUBLISHES_NOTHING
+#define MAY_PUBLISH(i) (version[i])
+#else
+#define MAY_PUBLISH(i) (true)
+#endif
+#ifdef WRONG_RECOVERY_WAITS_FOR_ITS_TRANSFERS
+#define NAMES(i, x) (record[x] != ABSENT && (source[x] == (i) || target[x] == (i)))
+#define MAY_REBUILD(i) (!NAMES(i, 0))
+#else
+#define MAY_REBUILD(i) (true)
 #endif
 
 inline begin_transfer(i, t) { /* outgoing.py begin: BEGIN and the offer leave together */
@@ -13,6 +25,9 @@ inline begin_transfer(i, t) { /* outgoing.py begin: BEGIN and the offer leave to
   offered[transfers] = version[i];
   source_current[transfers] = true;
   target_current[transfers] = true;
+#if defined(TAKEOVER) && defined(ROLL_CALL)
+  offered_to[transfers] = t;
+#endif
   outgoing[transfers] = OFFERED;
   leaving[i] = transfers + 1;
 #ifdef ROLL_CALL
@@ -40,7 +55,7 @@ end:
 
   /* Step 6: the manifest, and with it the journal's trim. */
   :: d_step {
-       mode[i] == UP && REDIS_SERVES && (ROW_IS_NEWS(i) || CAN_TRIM(i) || CAN_TRIM_MORE(i)) ->
+       mode[i] == UP && REDIS_SERVES && MAY_PUBLISH(i) && (ROW_IS_NEWS(i) || TRIMS(i)) ->
        applied_prefix(i);
        overtake_late_publish(i);
 #ifdef ROLL_CALL
@@ -51,7 +66,7 @@ end:
        publish_life(i);
 #endif
 #ifdef TAKEOVER
-       publish_takeover(i);
+       publish_takeovers(i);
 #endif
        publish_script(i, version[i], from[i], contained);
        contained = 0
@@ -88,7 +103,7 @@ end:
        mode[i] = FENCING
      }
   :: d_step {
-       mode[i] == FENCING && REDIS_SERVES ->
+       mode[i] == FENCING && REDIS_SERVES && MAY_REBUILD(i) ->
        rebuild(i);
        mode[i] = REBUILT
      }

@@ -24,7 +24,7 @@ inline learn_accepted(x) {
   if
   :: outgoing[x] == OFFERED -> outgoing[x] = AGREED
   :: outgoing[x] == FROZEN -> let_go(x)
-  :: outgoing[x] == WITHDRAWN -> assert(false) /* no such pair in the table: 'never' was a lie */
+  :: outgoing[x] == WITHDRAWN -> assert(every_pair_in_the_table) /* no such pair: 'never' was a lie */
   :: else
   fi
 }
@@ -33,7 +33,7 @@ inline learn_kept(x) {
   if
   :: IN_DOUBT(x) -> resume(x); outgoing[x] = KEPT
   :: outgoing[x] == WITHDRAWN -> outgoing[x] = KEPT
-  :: outgoing[x] == AGREED -> assert(false) /* no such pair in the table */
+  :: outgoing[x] == AGREED -> assert(every_pair_in_the_table) /* no such pair */
   :: else
   fi
 }
@@ -66,7 +66,7 @@ inline target_hears(x) {
   if
   :: answer == SAYS_ACCEPTED && ASKING(x) -> incoming[x] = AGREED_TO; say_accepted(x)
   :: answer == SAYS_DECIDED && ASKING(x) -> refuse(x)
-  :: answer == SAYS_DECIDED && incoming[x] == AGREED_TO -> assert(false) /* no such pair in the table */
+  :: answer == SAYS_DECIDED && incoming[x] == AGREED_TO -> assert(every_pair_in_the_table) /* no such pair */
   :: else
   fi;
   answer = 0
@@ -80,7 +80,11 @@ inline adopt(x) { /* incoming.py: not over the same or a higher version; an olde
      :: leaving[t] -> outgoing[leaving[t] - 1] = GONE /* it came back: so it was accepted */
      :: else
      fi;
+#ifdef WRONG_VERSION_IS_NOT_RAISED
+     version[t] = offered[x];
+#else
      version[t] = offered[x] + 1;
+#endif
      from[t] = K(x);
      leaving[t] = 0
   :: else

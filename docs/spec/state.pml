@@ -63,6 +63,10 @@ byte late_from[SHARDS];
 byte late_trim[SHARDS];
 #endif
 
+/* Never true: what an assertion that names one of them is about, for Spin's message. */
+bool A1_one_simulator, A2_every_shard_runs, A2_nothing_lost, A2_one_owner, A2_nothing_frozen, A3_no_record_left,
+  A5_order, all_published, all_applied_and_trimmed, every_pair_in_the_table;
+
 /* --- bookkeeping of the model itself ------------------------------------------------------------------------------- */
 bool calm; /* faults have ended: no crash, no new transfer, and every frame that is still on its way is lost */
 byte crashes = CRASHES;
@@ -78,16 +82,32 @@ byte handoffs; /* of this life */
 #define CURRENT(epoch_is_current) (epoch_is_current)
 #endif
 
+/* What the parts that a configuration may leave out say where they are left out. */
 #ifndef ROLL_CALL
 #define REDIS_SERVES (true)
 #define FRAME_TAKEN(shard, x) (true)
 #define REQUEST_TAKEN(x) (true)
 #define ACCEPT_SERVED(x) (true)
 #define OLD_LEASE_STANDS(i) (OLD_LIVES(i))
+#define ROLL_LETS_BEGIN(i) (true)
+#define TRIMS_HELD(i) (false)
+#define ROLL_AT_REST (true)
 #endif
 #ifndef WIPE
 #define MAY_CRASH (true)
 #endif
+#ifndef LIFE
+#define EXPECTED_OWNERS 1
+#define LIFE_LETS_BEGIN(i) (true)
+#define TRIMS_LIFE(i) (false)
+#define LIFE_AT_REST (true)
+#endif
+#ifndef TAKEOVER
+#define BEHIND_A_TAKEOVER(i, its_version) (false)
+#define TRIMS_TAKEOVER(i) (false)
+#define NO_TAKEOVER_ENTRIES (true)
+#endif
+
 inline forget_memory(i) {
   version[i] = 0;
   from[i] = 0;

@@ -8,6 +8,11 @@
 #define ACTOR_MAY(x) (true)
 #endif
 
+#ifdef WRONG_FROZEN_SOURCE_ONLY_WAITS
+#define ASKS(x) (outgoing[x] == OFFERED)
+#else
+#define ASKS(x) (IN_DOUBT(x))
+#endif
 #ifdef WRONG_CANCEL_WITHOUT_COMPARING
 #define CANCELABLE(x) (record[x] != ABSENT || !decided[x])
 #else
@@ -33,7 +38,7 @@ end:
      }
   :: d_step { /* executed once more, and heard */
        !calm && SOURCE_UP(x) && REDIS_SERVES && REQUEST_TAKEN(x) && source_current[x] &&
-       (IN_DOUBT(x) || outgoing[x] == AGREED) ->
+       (IN_DOUBT(x) || outgoing[x] == AGREED && source[x] != target[x]) -> /* who took its target over may clear it first */
        begin_script(x);
        source_hears(x)
      }
@@ -71,6 +76,9 @@ end:
 
   /* --- REJECT: its BEGIN never came, or the offer was declined */
   :: d_step { TARGET_UP(x) && incoming[x] == ASKED -> incoming[x] = REJECTING }
+#ifdef WRONG_TARGET_WAVERS
+  :: d_step { TARGET_UP(x) && incoming[x] == REJECTING -> incoming[x] = ASKED }
+#endif
   :: d_step { TARGET_UP(x) && REDIS_SERVES && incoming[x] == REJECTING -> reject_script(x); target_hears(x) }
   :: d_step {
        !calm && x < transfers && REDIS_SERVES && (incoming[x] == REJECTING || incoming[x] == DECLINED) &&
@@ -97,7 +105,7 @@ end:
        answer = 0
      }
   :: d_step {
-       SOURCE_UP(x) && REDIS_SERVES && source_current[x] && ACTOR_MAY(x) && (IN_DOUBT(x) || outgoing[x] == WITHDRAWN) ->
+       SOURCE_UP(x) && REDIS_SERVES && source_current[x] && ACTOR_MAY(x) && (ASKS(x) || outgoing[x] == WITHDRAWN) ->
        cancel_script(x);
        source_hears(x)
      }

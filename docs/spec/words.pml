@@ -1,5 +1,14 @@
 /* Words for what state.pml holds, used in several places. */
 
+#if SHARDS == 2
+#define EVERY_SHARD(property) (property(0) && property(1))
+#define SUM(values) (values[0] + values[1])
+#define STEPS_OF_EACH_SHARD(steps) steps(0) steps(1)
+#else
+#define EVERY_SHARD(property) (property(0) && property(1) && property(2))
+#define SUM(values) (values[0] + values[1] + values[2])
+#define STEPS_OF_EACH_SHARD(steps) steps(0) steps(1) steps(2)
+#endif
 #define HAS(x) (incoming[x] == ADOPTED || incoming[x] == CONTAINED)
 #define ROW_STAYS(i) (version[i] && leaving[i] == 0)
 #if TRANSFERS == 1
@@ -28,11 +37,15 @@
 
 /* Something to publish: the row is another, or the journal's first entry is applied. A no-op would never come to rest. */
 #define ENTRY(i, y) ((y) < transfers && (source[y] == (i) && journal_out[y] || target[y] == (i) && journal_in[y]))
-#define APPLIED(i, y) (source[y] == (i) && journal_out[y] && OUT_APPLIED(y) || target[y] == (i) && journal_in[y] && IN_APPLIED(y))
+#define APPLIED(i, y) \
+  (!BEHIND_A_TAKEOVER(i, offered[y] + 1) && \
+   (source[y] == (i) && journal_out[y] && OUT_APPLIED(y) || target[y] == (i) && journal_in[y] && IN_APPLIED(y)))
 #if TRANSFERS == 1
 #define CAN_TRIM(i) (ENTRY(i, 0) && APPLIED(i, 0))
+#define ALL_APPLIED(i) (!ENTRY(i, 0) || APPLIED(i, 0))
 #elif TRANSFERS == 2
 #define CAN_TRIM(i) (ENTRY(i, 0) -> APPLIED(i, 0) : (ENTRY(i, 1) && APPLIED(i, 1)))
+#define ALL_APPLIED(i) ((!ENTRY(i, 0) || APPLIED(i, 0)) && (!ENTRY(i, 1) || APPLIED(i, 1)))
 #else
 #define CAN_TRIM(i) \
   (ENTRY(i, 0) -> APPLIED(i, 0) : (ENTRY(i, 1) -> APPLIED(i, 1) : (ENTRY(i, 2) && APPLIED(i, 2))))

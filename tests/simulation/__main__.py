@@ -196,7 +196,7 @@ def _variants(given: argparse.Namespace) -> int:
     return 1 if red else 0
 
 
-def _candidates(given: argparse.Namespace, recorded: int | None) -> Iterator[int]:
+def _candidates(given: argparse.Namespace, recorded: int) -> Iterator[int]:
     """The recorded seed and, should it hold, all others from the first on."""
     seeds = range(given.first, given.first + given.seeds)
     if not given.search and recorded in seeds:

@@ -20,6 +20,11 @@ LOSING = 0.25
 """Share of the plans in which Redis loses data."""
 LOSS_FROM_US = 1_800_000
 """By then there is more than a second to lose."""
+BESIDE_A_LOSS = 0.6
+"""Share of the plans in which Redis loses its last second, with a shard that dies then. (Of what it had before, Redis
+knows; of the last second, those do with whom it shared it. Nothing is spawned or despawned in these plans.)"""
+BEFORE_IT_SAYS_US = 60_000
+"""After the loss: it has not said what it knows."""
 ENDING = 0.15
 """Share of the plans in which a shard never comes back."""
 CALM = 0.04
@@ -50,6 +55,12 @@ class Plan:
     @property
     def calm(self) -> bool:
         return not any(fault.kind not in LOAD for fault in self.faults)
+
+    @property
+    def arrivals(self) -> bool:
+        """Of who came within the last second only who took it up may know: that one may not die beside a loss."""
+        kinds = {fault.kind for fault in self.faults}
+        return "crash" not in kinds or kinds.isdisjoint(LOSSES)
 
     def without(self, *numbers: int) -> Self:
         return replace(self, faults=tuple(fault for fault in self.faults if fault.number not in numbers))
@@ -139,7 +150,7 @@ def _with_rare(faults: list[Fault], plan: Plan) -> list[Fault]:
 
 
 def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:
-    """In some plans Redis forgets; then nothing may stop a shard, for what a shard that is down knew is lost."""
+    """In some plans Redis forgets; then little may stop a shard, for what a shard that is down knew is lost."""
     draws = random.Random(f"{plan.seed} loss")
     if not (faults and draws.random() < LOSING):
         return faults
@@ -149,7 +160,22 @@ def _with_loss(faults: list[Fault], plan: Plan) -> list[Fault]:
         aim=_aim(draws, 2 * OFTEN_RARE) if draws.random() < AIMED else "", patience_us=PATIENCE_US,
         **LOSSES[kind].draw(draws, plan.lease_us),
     )  # fmt: skip
-    return [*(fault for fault in faults if fault.kind in HARMLESS), loss]
+    faults = [fault for fault in faults if fault.kind in HARMLESS]
+    if kind != "redis without its last second" or draws.random() >= BESIDE_A_LOSS:
+        return [*faults, loss]
+    return [*faults, *_deaths_beside(replace(loss, aim="", amount=draws.randint(700_000, 1_000_000)), draws, plan)]
+
+
+def _deaths_beside(loss: Fault, draws: random.Random, plan: Plan) -> list[Fault]:
+    """Before it says what it knows, or later in the roll-call; then it may have died before the loss as well, is back
+    by then, and does not know any more what it gave away."""
+    shard, said = draws.randrange(plan.shards), draws.random() < 0.5
+    between_us = (BEFORE_IT_SAYS_US, plan.lease_us + 1_200_000) if said else (0, BEFORE_IT_SAYS_US)
+    after_us = draws.randint(*between_us)
+    faults = [loss, Fault(kind="crash", at_us=loss.at_us + after_us, shard=shard)]
+    if said and draws.random() < 0.7:
+        faults.append(Fault(kind="crash", at_us=loss.at_us - draws.randint(350_000, 900_000), shard=shard))
+    return faults
 
 
 def host_clock(plan: Plan, shard: str) -> HostClock:

@@ -68,15 +68,16 @@ class RedisServer:
         reply_lost = windows.strikes("reply lost", shards)
         if reply_lost:
             fleet.fault_until(timeout_us)
-        delay_us = process.random.randint(200, 4_000)
+        delay_us, back_us = process.random.randint(200, 4_000), 0
         if windows.strikes("redis slow", shards):
-            delay_us += process.random.randint(5_000, 900_000)
+            slow_us = process.random.randint(5_000, 900_000)
+            delay_us, back_us = (delay_us + slow_us, 0) if slow_us % 2 else (delay_us, slow_us)
         if windows.strikes("request very late", shards):
             delay_us += process.random.randint(500_000, 4_000_000)
 
         def execute() -> None:
             reply = None if self.gone else self._execute(process, request, generation)
-            replied_us = fleet.now_us + process.random.randint(200, 3_000)
+            replied_us = fleet.now_us + process.random.randint(200, 3_000) + back_us
             in_time = reply is not None and not reply_lost and replied_us < timeout_us
             fleet.at(replied_us if in_time else timeout_us, lambda: answer(reply if in_time else None))
 

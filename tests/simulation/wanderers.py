@@ -73,6 +73,9 @@ class FragileWanderers(Wanderers):
         """How often in a row it still raises."""
         self.slow_until_us = 0
 
+    def arrivals(self, tick: int) -> Columns | None:
+        return super().arrivals(tick) if self._fleet.plan.arrivals else None
+
     def step(self, entities: Columns, tick: int, dt: float) -> Any:
         process = self._process
         if self.slow_until_us > self._fleet.now_us:

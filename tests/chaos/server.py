@@ -51,9 +51,13 @@ class Server:
         return f"redis://{self.host}:{self.port}/0"
 
     def client(self) -> Any:
-        """With short timeouts and no retries of its own: a Redis that is away is what is being looked at."""
+        """With no retries of its own: a Redis that is away, which refuses at once, is what is being looked at."""
         return redis.Redis(
-            host=self.host, port=self.port, socket_timeout=1.0, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
+            host=self.host,
+            port=self.port,
+            socket_timeout=10.0,
+            socket_connect_timeout=10.0,
+            retry=Retry(NoBackoff(), 0),
         )
 
     def start(self) -> None:

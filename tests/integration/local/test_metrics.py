@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +48,7 @@ def scrape(port: int) -> dict[str, Family]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             text = answer.read().decode()
-    except urllib.error.URLError:
+    except (OSError, http.client.HTTPException):
         return {}
     return {family.name: family for family in text_string_to_metric_families(text)}
 

@@ -11,7 +11,7 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.errors import DataFolderError, UsageError
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.fleet_copy import put_copy, refuse_to_overwrite, take_copy
-from shardfleet_shard.store.redis_store import RedisStore
+from shardfleet_shard.store.redis_store import PATIENT_TIMEOUT_S, RedisStore
 from shardfleet_shard.system_clock import SystemClock
 
 from .backup import Backup, read_backup, write_backup
@@ -138,7 +138,7 @@ async def _store_of(folder: DataFolder) -> AsyncIterator[RedisStore]:
 
 @contextlib.asynccontextmanager
 async def _connected(url: str, fleet: str) -> AsyncIterator[RedisStore]:
-    store = RedisStore(url, fleet)
+    store = RedisStore(url, fleet, timeout_s=PATIENT_TIMEOUT_S)
     try:
         await store.connect()
         yield store

@@ -93,9 +93,9 @@ async def opened(location: Location) -> AsyncIterator[RedisStore]:
     """
     from shardfleet_shard.errors import DataFolderError, UsageError
     from shardfleet_shard.store.keys import FORMAT
-    from shardfleet_shard.store.redis_store import RedisStore
+    from shardfleet_shard.store.redis_store import PATIENT_TIMEOUT_S, RedisStore
 
-    store = RedisStore(location.url, location.name)
+    store = RedisStore(location.url, location.name, timeout_s=PATIENT_TIMEOUT_S)
     try:
         await store.connect()
         # Not ``join``: that would make a world of a name that was only mistyped.

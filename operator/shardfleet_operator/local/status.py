@@ -9,7 +9,7 @@ from typing import Any
 
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.errors import DataFolderError
-from shardfleet_shard.store.redis_store import RedisStore
+from shardfleet_shard.store.redis_store import PATIENT_TIMEOUT_S, RedisStore
 from shardfleet_shard.system_clock import SystemClock
 
 from .figures import Figures, FleetView, ShardProcess
@@ -61,7 +61,7 @@ async def read_status(folder: DataFolder) -> Status:
     """
     fleet = folder.running_fleet()
     clock = SystemClock()
-    store = RedisStore(fleet.redis_url, fleet.fleet)
+    store = RedisStore(fleet.redis_url, fleet.fleet, timeout_s=PATIENT_TIMEOUT_S)
     world = World(store, _config(folder), clock, owned=False)
     try:
         await store.connect()

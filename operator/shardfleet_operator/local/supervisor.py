@@ -20,7 +20,7 @@ from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import StoreError, UsageError
 from shardfleet_shard.exit_codes import ExitCode
 from shardfleet_shard.simulations import registry
-from shardfleet_shard.store.redis_store import RedisStore
+from shardfleet_shard.store.redis_store import PATIENT_TIMEOUT_S, RedisStore
 
 from ..plan import ordinal_of
 from ..platforms import perform
@@ -190,7 +190,7 @@ class Supervisor:
             await self.redis.stop()
 
     async def _run_on(self, url: str, *, resumed: bool, trace: Path | None) -> Outcome:
-        store = RedisStore(url, self.config.name)
+        store = RedisStore(url, self.config.name, timeout_s=PATIENT_TIMEOUT_S)
         self.world = World(store, self.config, self.clock, owned=self.redis is not None)
         try:
             before = await self.world.take_up(

@@ -13,15 +13,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
+import redis
 from shardfleet_operator.local import folder as folder_module
 from shardfleet_operator.local import supervisor as supervisor_module
 from shardfleet_operator.local.figures import FleetView
 from shardfleet_operator.local.folder import DataFolder
 from shardfleet_operator.local.status import read_status
 from shardfleet_operator.local.supervisor import Outcome, Supervisor, UpOptions
+from shardfleet_operator.local.world import World
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.errors import DataFolderError, StoreError, UsageError
 from shardfleet_shard.system_clock import SystemClock
@@ -234,6 +236,24 @@ async def test_a_redis_of_ones_own_and_its_world_in_another_folder(make: Make, d
             await make(redis_url=server.limited_url, folder=elsewhere, fresh=True, duration_s=0.2).run()
         ).faults == ()
         assert (await make(redis_url=server.limited_url, duration_s=0.2).run()).faults == ()
+
+
+@pytest.mark.parametrize("step", ["take_up", "conclude"])
+async def test_a_redis_that_takes_its_time_ends_no_run(make: Make, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Where there is no next time to ask: before the shards begin, and when all is counted at the end."""
+    with redis_server() as server:
+        supervisor = make(redis_url=server.limited_url, duration_s=0.2)
+        owner, name = (World, "take_up") if step == "take_up" else (Supervisor, "_conclude")
+        original = getattr(owner, name)
+
+        async def slowly(*arguments: Any, **named: Any) -> Any:
+            with redis.Redis.from_url(server.url) as client:
+                client.client_pause(2_000)
+            return await original(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, slowly)
+        outcome = await supervisor.run()
+    assert (outcome.report is not None, outcome.faults) == (True, ())
 
 
 async def test_settings_that_are_not_the_worlds_are_refused_and_forgotten(

@@ -10,7 +10,7 @@ from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.requests import Done, Reopen
 from shardfleet_shard.errors import ShardfleetError
-from shardfleet_shard.store.redis_store import RedisStore
+from shardfleet_shard.store.redis_store import PATIENT_TIMEOUT_S, RedisStore
 
 from ..kube import SECRETS, KubeApi
 from ..local.world import World
@@ -84,7 +84,8 @@ class RedisLink:
         if self._store is None or url != self._url:
             await self.close()
             # Kept from now on, also where it does not answer yet: it connects by itself.
-            self._store, self._url = RedisStore(url, config.identity, connections=4), url
+            self._store = RedisStore(url, config.identity, timeout_s=PATIENT_TIMEOUT_S, connections=4)
+            self._url = url
         if self.world is None:
             await self._store.connect()
             await self._store.join(founds=founds)

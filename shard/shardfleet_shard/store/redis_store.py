@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 TIMEOUT_S = 1.0
 """A third of the default lease: a renewal that got no answer can be repeated before the lease ends."""
 PATIENT_TIMEOUT_S = 5.0
-"""For whoever has no lease to lose: a person who waits, who watches over a fleet, who must not end for a slow answer."""
+"""For those who have no lease to lose: commands, the supervisor, the operator."""
 BYTES_PER_SECOND = 20_000_000
 """Large calls get further time: what a slow disk still appends."""
 READ_TIMEOUT_S = 30.0

@@ -20,6 +20,9 @@ FINAL, OFFER, MANIFEST, TAKEOVER = range(1, 5)
 UNKNOWN = -1
 """A tick that the event does not name."""
 
+MAX_TICK = 1 << 48
+"""Thousands of years at any rate: a number above it is damage, and sums of what is below fit into 64 bits."""
+
 _KIND = {name: number for number, name in enumerate(ENTITY_KINDS)}
 _ORIGIN = {"": NO_ORIGIN, **{name: number for number, name in enumerate(ORIGINS, 1)}}
 _BLOCK_LINES = 50_000
@@ -126,8 +129,7 @@ def read_events(path: Path, shard: str, epoch: int, fault: Callable[[str, str], 
 
 def _row(event: dict[str, Any], line: int, result: FileEvents, prefixes: set[str]) -> tuple[int, ...] | None:
     kind, tick = event["kind"], event["tick"]
-    if type(tick) is not int or tick < -1:
-        raise ValueError(f"tick {tick!r} is not a tick's number")
+    _check_tick("tick", tick)
     if kind not in _KIND:
         if kind == EPOCH_START:
             result.start_tick = tick if result.start_tick is None else result.start_tick
@@ -148,18 +150,29 @@ def _row(event: dict[str, Any], line: int, result: FileEvents, prefixes: set[str
     if origin not in _ORIGIN:
         raise ValueError(f"unknown from {origin!r}; there are {', '.join(ORIGINS)}")
     target = event.get("target", "")
+    if not isinstance(target, str):
+        raise ValueError(f"target {target!r} is not a shard's name")
+    switch_tick = event.get("switch_tick", UNKNOWN)
+    state_tick = event.get("offer_tick" if origin == FROM_OFFER else "state_tick", UNKNOWN)
+    _check_tick("switch_tick", switch_tick)
+    _check_tick("state_tick", state_tick)
     return (
         _KIND[kind],
         tick,
         entity,
         version,
         _ORIGIN[origin],
-        int(event.get("switch_tick", UNKNOWN)),
-        int(event.get("offer_tick" if origin == FROM_OFFER else "state_tick", UNKNOWN)),
+        switch_tick,
+        state_tick,
         result.targets.setdefault(target, len(result.targets)) if target else -1,
         line,
         int(event.get("upgraded") is True),
     )
+
+
+def _check_tick(name: str, tick: Any) -> None:
+    if type(tick) is not int or not -1 <= tick < MAX_TICK:
+        raise ValueError(f"{name} {tick!r} is not a tick's number")
 
 
 def _explain(error: Exception) -> str:

@@ -18,10 +18,13 @@ from shardfleet_shard.core.trace_events import EPOCH_START
 from shardfleet_shard.errors import UsageError
 from shardfleet_shard.trace import FILE_NAME, record_dtype
 
-from .events import FileEvents, read_events
+from .events import MAX_TICK, FileEvents, read_events
 from .report import Violation, Violations
 
 CHUNK_RECORDS = 1_000_000
+MAX_DT_US = 1e9
+MAX_UNIX_US = 1 << 62
+"""As of ``MAX_TICK``: differences of what is below fit into 64 bits."""
 I64 = NDArray[np.int64]
 
 
@@ -59,16 +62,17 @@ class TraceFile:
             new[0] = begin == 0 or (int(tick[0]), int(unix_us[0])) != (last_tick, last_unix_us)
             where = np.flatnonzero(new)
             times_here = unix_us[where].astype(np.int64)
-            backwards = np.flatnonzero(np.diff(times_here, prepend=last_unix_us) < 0)
-            if len(backwards) or (tick[where] < 0).any():
-                wrong = np.flatnonzero((np.diff(times_here, prepend=last_unix_us) < 0) | (tick[where] < 0))
+            backwards = np.diff(times_here, prepend=last_unix_us) < 0
+            none = (tick[where] < 0) | (tick[where] >= MAX_TICK) | (times_here >= MAX_UNIX_US)
+            wrong = np.flatnonzero(backwards | none)
+            if len(wrong):
                 first = int(where[wrong[0]])
                 violations.add(
                     Violation(
                         rule="trace",
                         kind="time-backwards",
                         message=f"{self.name}: record {begin + first} (tick {tick[first]}, {unix_us[first]} us) lies "
-                        f"before the one above it; the rest of the file was not read",
+                        "before the one above it, or is none; the rest of the file was not read",
                         shards=(self.shard,),
                     )
                 )
@@ -178,10 +182,14 @@ def _header(path: Path, shard: str, epoch: int, fault: Any) -> tuple[dict[str, A
         described = [(str(f[0]), str(f[1]), *(_shape(s) for s in f[2:])) for f in header["dtype"]]
         named, dt_us = (header["shard"], header["epoch"]), float(header["dt_us"])
         dtype = np.dtype(described)
+        for name in ("previous_epoch", "origin_tick"):
+            value = header.get(name) or 0
+            if type(value) is not int or value < 0:
+                raise ValueError(f"{name} {value!r} is no number of one")
     except (ValueError, TypeError, KeyError, IndexError) as error:
         fault("header", f"{path.name}: not a trace's header ({type(error).__name__}: {error})")
         return None, None
-    if named != (shard, epoch) or not dt_us > 0:
+    if named != (shard, epoch) or not 0 < dt_us <= MAX_DT_US:
         fault("header", f"{path.name}: describes epoch {named[1]} of {named[0]} with dt_us {dt_us}")
         return None, None
     if dtype not in (record_dtype(2), record_dtype(3)):

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from ..checker.files import Run
 
+LAST_US = 1 << 62
+"""Of damaged files: times beyond it fit into no array."""
+
 
 class End(StrEnum):
     """The words are the page's."""
@@ -62,14 +65,14 @@ def _times(run: Run, number: int, *, after_us: int) -> tuple[int, int]:
     its own time, for it repeats what its predecessor had not stored."""
     file = run.files[number]
     start, end = file.events.start_tick, file.events.end_tick
-    ticks_us = [round(tick * run.tick_us) for tick in (start, end) if tick is not None]
+    ticks_us = [min(round(tick * run.tick_us), LAST_US) for tick in (start, end) if tick is not None]
     if len(file):
         first_us, last_us = int(run.first_unix_us[number]), int(run.last_unix_us[number])
         if start is not None and after_us < ticks_us[0] < first_us:
             first_us = ticks_us[0]
         return first_us, max(last_us, ticks_us[-1] if end is not None else 0)
     begin_us = max(after_us, min(ticks_us, default=after_us))
-    return begin_us, max([begin_us, round(int(run.alive_tick[number]) * run.tick_us), *ticks_us])
+    return begin_us, max([begin_us, min(round(int(run.alive_tick[number]) * run.tick_us), LAST_US), *ticks_us])
 
 
 def _judged(life: Life, lives: list[Life], recent_us: float) -> Life:

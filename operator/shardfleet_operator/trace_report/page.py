@@ -20,6 +20,9 @@ GENERATOR = "shardfleet report"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Should a name ever get through as markup, the browser still loads and runs nothing."""
 
+MAX_UNIX_US = 253_402_300_800 * 1_000_000
+"""The year 10000: a calendar has no later one."""
+
 
 def render(story: Story) -> str:
     """The whole page."""
@@ -48,7 +51,8 @@ def _style() -> str:
 
 
 def _when(story: Story, axis: TimeAxis) -> str:
-    began = datetime.fromtimestamp(axis.begin_us // 1_000_000, UTC) if axis.begin_us > 0 else None
+    known = 0 < axis.begin_us < MAX_UNIX_US
+    began = datetime.fromtimestamp(axis.begin_us // 1_000_000, UTC) if known else None
     parts = [
         f"{began:%d %B %Y, %H:%M:%S} UTC" if began else "",
         f"{duration(axis.shown_s)} shown",

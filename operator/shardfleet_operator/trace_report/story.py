@@ -19,7 +19,7 @@ from ..checker.events import FREEZE, TAKEOVER
 from ..checker.files import I64, Run
 from ..checker.slices import Slice
 from .atlas import Atlas, Crowd, draw_atlas
-from .lives import Life, lives_of
+from .lives import LAST_US, Life, lives_of
 from .pace import Pace, pace_of
 
 Progress = Callable[[str, float], None]
@@ -81,7 +81,7 @@ class Gathering:
     def slice_checked(self, part: Slice, continuity: Continuity) -> None:
         self._handoffs.append(_handoffs(part, continuity))
         frozen = part.events.tick[part.events.kind == FREEZE]
-        self._frozen.append(np.rint(frozen * part.run.tick_us).astype(np.int64))
+        self._frozen.append(np.minimum(np.rint(frozen * part.run.tick_us), LAST_US).astype(np.int64))
         self._crowd.append(Crowd(entity=part.entity, records=np.diff(part.start)))
         self._seen += 1
         self.progress("checking", self._seen / self._slices)

@@ -147,6 +147,9 @@ def test_every_picture_has_words_for_who_does_not_see_it() -> None:
     for name, text in texts():
         if name.endswith(".md"):
             assert not re.search(r"!\[\s*\]", text), f"{name}: a picture without words"
+            for image in re.findall(r"<img[^>]*>", text):
+                assert re.search(r'alt="[^"]{10,}"', image), f"{name}: a picture without words"
+                assert (ROOT / name).parent.joinpath(re.search(r'src="([^"]+)"', image)[1]).exists(), f"{name}: {image}"
 
 
 def test_every_environment_variable_is_in_the_reference() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import ShardfleetError
 from shardfleet_shard.store.admin import FleetAdmin
+from shardfleet_shard.store.keys import FLEET_NAME, fleet_prefix
 from shardfleet_shard.store.redis_store import RedisStore
 
 from ..watchdog import HANDOFF_DISCREPANCY_THRESHOLD_US
@@ -85,12 +86,21 @@ class Feeds:
         """
         async with self._lock:
             if name not in self._running:
-                if name not in await self.names():
+                if not await self._exists(name):
                     raise NoSuchFleet(f"no fleet {name!r} here")
                 if len(self._running) >= MAX_FEEDS:
                     raise ShardfleetError(f"{MAX_FEEDS} fleets are looked at already: close the page of one")
                 self._running[name] = await self._begin(name)
             return self._running[name].feed
+
+    async def _exists(self, name: str) -> bool:
+        """Without looking through all keys, as ``names`` does."""
+        if self._fleet:
+            return name == self._fleet
+        if not FLEET_NAME.fullmatch(name):
+            return False
+        (found,) = await self._admin_store.call([("EXISTS", f"{fleet_prefix(name)}meta")])
+        return bool(found)
 
     async def close(self) -> None:
         if self._tidying is not None:

@@ -229,6 +229,21 @@ async def test_it_comes_back_when_the_server_does(browser: Browser) -> None:
                 assert await page.inner_text("#figure-entities") == "20"
 
 
+async def test_a_picture_that_stands_still_outlives_its_server(browser: Browser) -> None:
+    with contextlib.closing(listening_socket(None)) as listener:
+        async with contextlib.AsyncExitStack() as first:
+            url = await first.enter_async_context(PaintedFeeds(Circles(50)).served(at=listener.dup()))
+            page = await (visit := contextlib.AsyncExitStack()).enter_async_context(opened(browser, url))
+            await page.keyboard.press("Space")
+            await until(page, "shardfleetMap.state === 'paused'")
+        async with visit, PaintedFeeds(Circles(20)).served(at=listener.dup()):
+            await until(page, "shardfleetMap.connections === 2")
+            assert await page.evaluate("shardfleetMap.placeOf('50') !== null && shardfleetMap.state === 'paused'")
+            await page.keyboard.press("Space")
+            await until(page, "shardfleetMap.state === 'live' && shardfleetMap.frame.entities === 20")
+            assert await page.evaluate("shardfleetMap.placeOf('50')") is None
+
+
 async def test_a_silent_redis_is_written_over_the_map(browser: Browser) -> None:
     feeds = PaintedFeeds(Circles(50))
     async with feeds.served() as url, opened(browser, url) as page:

@@ -140,8 +140,9 @@ async def test_all_fleets_of_a_redis_and_no_others(fleet: Running) -> None:
     try:
         await feeds.start()
         assert await feeds.names() == ["arena"]
-        with pytest.raises(NoSuchFleet):
-            await feeds.get("other")
+        for name in ("other", "arena:meta", "*", ""):
+            with pytest.raises(NoSuchFleet):
+                await feeds.get(name)
         feed = await feeds.get("arena")
         async with asyncio.timeout(PATIENCE_S):
             while feed.latest is None:  # noqa: ASYNC110

@@ -71,8 +71,9 @@ class Page {
   opened() {
     this.report.connections += 1;
     this.panel.forgetNews(); // another process may serve it now, with slots and news of its own
-    this.motion.reset();
-    this.time.forget();
+    if (this.picked) this.picked.slot = -1;
+    if (this.mode === "live") this.jump();
+    else this.stale = true; // what is shown stays until it goes on
   }
 
   connected(state) {
@@ -242,8 +243,9 @@ class Page {
   goLive() {
     this.replaying?.stop();
     this.mode = "live";
-    if (this.pastUs) this.jump();
+    if (this.pastUs || this.stale) this.jump();
     this.pastUs = 0;
+    this.stale = false;
     this.time.forget();
     this.live.want(true);
     this.showState();
@@ -263,12 +265,16 @@ class Page {
   // Shows what was at that time, and stays there.
   async lookBack(unixMs) {
     this.halt();
-    await this.past.refresh();
-    const timeUs = this.past.nearest(unixMs);
-    if (timeUs === undefined) return;
-    await this.past.scrub(timeUs, (frame) => {
-      if (this.mode === "still") this.showPast(frame);
-    });
+    try {
+      await this.past.refresh();
+      const timeUs = this.past.nearest(unixMs);
+      if (timeUs === undefined) return;
+      await this.past.scrub(timeUs, async (frame) => {
+        if (this.mode === "still") await this.showPast(frame);
+      });
+    } catch (error) {
+      this.announcer.say(`the past cannot be shown: ${error.message}`);
+    }
   }
 
   async showPast(frame) {
@@ -289,7 +295,9 @@ class Page {
     this.mode = "replay";
     this.jump();
     this.replaying = new Replay(this.past, this.pastUs, {
-      shown: (frame) => {
+      shown: async (frame) => {
+        await this.knowSlots(frame);
+        if (this.mode !== "replay") return;
         this.pastUs = frame.unix_us;
         this.show(frame);
         this.showState();

@@ -25,7 +25,8 @@ export class Motion {
     const scaleY = (highY - lowY) / 65535;
     const far = TELEPORT * Math.max(frame.world[2] - frame.world[0], frame.world[3] - frame.world[1]);
     const times = new Float64Array(Math.max(0, ...frame.shards.map((shard) => shard.number)) + 1).fill(frame.unix_us / 1000);
-    for (const shard of frame.shards) times[shard.number] = shard.unix_us / 1000;
+    // A shard whose clock is ahead has published nothing that is yet to come.
+    for (const shard of frame.shards) times[shard.number] = Math.min(shard.unix_us, frame.unix_us) / 1000;
     const { tags, steps } = frame;
     for (let slot = 0; slot < frame.slots; slot++) {
       const tag = tags[slot];

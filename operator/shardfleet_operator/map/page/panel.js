@@ -115,16 +115,18 @@ export class Panel {
     find("transfers").replaceChildren(...lines);
   }
 
-  // News that were there before (after a reconnect the server says them again) are left out.
+  // What happened before the page came (or came back) is written down, and not said.
   news(items) {
     const log = find("log");
+    const isLate = !this.heard;
+    this.heard = true;
     for (const item of items) {
       if (item.number <= this.lastItem) continue;
       this.lastItem = item.number;
       log.prepend(element("li", { "data-kind": item.kind },
         element("time", { text: clockText(item.unix_us), datetime: new Date(item.unix_us / 1000).toISOString() }),
         element("span", { className: "kind", text: item.kind }), item.text));
-      if (item.kind !== "link") this.announcer.say(`${item.kind}: ${item.text}`);
+      if (item.kind !== "link" && !isLate) this.announcer.say(`${item.kind}: ${item.text}`);
     }
     while (log.childElementCount > LOG_LINES) log.lastChild.remove();
   }
@@ -132,6 +134,7 @@ export class Panel {
   // The server counts its news from its own start.
   forgetNews() {
     this.lastItem = 0;
+    this.heard = false;
     find("log").replaceChildren();
   }
 

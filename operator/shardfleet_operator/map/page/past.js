@@ -42,7 +42,7 @@ export class Past {
       while (this.wanted !== null) {
         const timeUs = this.wanted;
         this.wanted = null;
-        show(await this.frame(timeUs));
+        await show(await this.frame(timeUs));
       }
     } finally {
       this.fetching = false;
@@ -61,18 +61,25 @@ export class Replay {
   }
 
   async #next() {
+    try {
+      await this.#play();
+    } finally {
+      if (!this.stopped) this.ended();
+    }
+  }
+
+  async #play() {
     while (!this.stopped) {
       if (this.past.after(this.atUs) === undefined) await this.past.refresh();
       const nextUs = this.past.after(this.atUs);
-      if (nextUs === undefined || this.stopped) break;
+      if (nextUs === undefined || this.stopped) return;
       const frame = await this.past.frame(nextUs);
       const waitMs = Math.min(5 * STEP_MS, (nextUs - this.atUs) / 1000);
       this.atUs = nextUs;
       if (this.stopped) return;
-      this.shown(frame);
+      await this.shown(frame);
       await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
-    if (!this.stopped) this.ended();
   }
 
   stop() {

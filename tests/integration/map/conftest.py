@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.patience import PATIENCE_S
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

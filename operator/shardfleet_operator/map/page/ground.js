@@ -2,7 +2,6 @@
 
 import { sized } from "./canvas.js";
 
-const SMALLEST_NAMED = 64; // CSS pixels: a cell below that has no room for its name
 const LINK_HALF = 11;
 
 export class Ground {
@@ -37,17 +36,6 @@ export class Ground {
     context.strokeRect(left + 0.5, top + 0.5, width - 1, height - 1);
     context.globalAlpha = 1;
     if (shard && !shard.living) this.#hatch(context, left, top, width, height, colours.theme);
-    if (width < SMALLEST_NAMED || height < SMALLEST_NAMED / 2 || !shard) return;
-    const x = Math.max(left, 0) + 14;
-    const y = Math.max(top, 0) + 14;
-    context.textBaseline = "top";
-    context.font = "600 13px system-ui, sans-serif";
-    context.fillStyle = colour;
-    context.fillText(shard.name, x, y, width - 20);
-    context.font = "12px system-ui, sans-serif";
-    context.fillStyle = colours.theme.soft;
-    const words = shard.living ? `${shard.shown.toLocaleString("en")} ${shard.shown === 1 ? "entity" : "entities"}` : "no lease";
-    context.fillText(words, x, y + 17, width - 20);
   }
 
   #hatch(context, left, top, width, height, theme) {
@@ -119,7 +107,7 @@ export function closed(box, world) {
 }
 
 // [left, top, width, height] on the screen.
-function screenBox([lowX, lowY, highX, highY], view) {
+export function screenBox([lowX, lowY, highX, highY], view) {
   const [left, bottom] = view.toScreen(lowX, lowY);
   const [right, top] = view.toScreen(highX, highY);
   return [left, top, right - left, bottom - top];

@@ -1,11 +1,13 @@
-// What lies above the entities: an arc for each transfer, and the ring around the entity that was picked.
+// What lies above the entities: the cells' names, an arc for each transfer, and the ring around the picked entity.
 
 import { sized } from "./canvas.js";
-import { closed } from "./ground.js";
+import { closed, screenBox } from "./ground.js";
 
 const FADE_MS = 1100; // a handoff takes a tenth of a second: its arc stays until an eye has seen it
 const MOST_ARCS = 160;
 const MOST_LABELS = 10;
+const SMALLEST_NAMED = 64; // CSS pixels: a cell below that has no room for its name
+const HALO = 3; // around words and arcs, in the ground's colour: below them it may be crowded
 const HOP = 46; // CSS pixels that an arc goes into its target's cell
 const DASHES = { started: [1.5, 4], accepted: [7, 4] };
 
@@ -69,13 +71,18 @@ export class Arcs {
     const bend = 0.35 * Math.hypot(toX - x, toY - y);
     const middleX = (x + toX) / 2 - ((toY - y) / Math.hypot(toX - x, toY - y)) * bend;
     const middleY = (y + toY) / 2 + ((toX - x) / Math.hypot(toX - x, toY - y)) * bend;
-    context.strokeStyle = context.fillStyle = colours.css(arc.target);
-    context.lineWidth = 1.6 + Math.min(4, Math.log2(arc.entities + 1) * 0.6);
+    context.fillStyle = colours.css(arc.target);
+    const width = 1.6 + Math.min(4, Math.log2(arc.entities + 1) * 0.6);
+    const line = new Path2D();
+    line.moveTo(x, y);
+    line.quadraticCurveTo(middleX, middleY, toX, toY);
+    context.strokeStyle = colours.theme.ground;
+    context.lineWidth = width + HALO;
+    context.stroke(line);
+    context.strokeStyle = colours.css(arc.target);
+    context.lineWidth = width;
     context.setLineDash(DASHES[arc.state] ?? []);
-    context.beginPath();
-    context.moveTo(x, y);
-    context.quadraticCurveTo(middleX, middleY, toX, toY);
-    context.stroke();
+    context.stroke(line);
     context.setLineDash([]);
     head(context, middleX, middleY, toX, toY);
     const pair = `${arc.source}>${arc.target}`;
@@ -83,14 +90,9 @@ export class Arcs {
     labelled.add(pair);
     context.font = "11px system-ui, sans-serif";
     context.textBaseline = "middle";
-    context.lineWidth = 3;
-    context.strokeStyle = colours.theme.ground;
     const words = arc.entities > 1 ? `${arc.state} ${arc.entities}` : arc.state;
     context.textAlign = toX >= x ? "left" : "right";
-    const [textX, textY] = [toX + (toX >= x ? 9 : -9), toY];
-    context.strokeText(words, textX, textY);
-    context.fillStyle = colours.theme.text;
-    context.fillText(words, textX, textY);
+    write(context, words, toX + (toX >= x ? 9 : -9), toY, colours.theme.text, colours.theme);
     context.textAlign = "left";
   }
 }
@@ -116,9 +118,38 @@ function head(context, fromX, fromY, x, y) {
   context.fill();
 }
 
+function nameCells(context, frame, view, colours) {
+  const shards = new Map(frame.shards.map((shard) => [shard.number, shard]));
+  context.textBaseline = "top";
+  for (const cell of frame.cells) {
+    const [left, top, width, height] = screenBox(closed(cell.box, frame.world), view);
+    const shard = shards.get(cell.shard);
+    if (width < SMALLEST_NAMED || height < SMALLEST_NAMED / 2 || !shard) continue;
+    const x = Math.max(left, 0) + 14;
+    const y = Math.max(top, 0) + 14;
+    context.font = "600 13px system-ui, sans-serif";
+    write(context, shard.name, x, y, colours.css(cell.shard), colours.theme, width - 20);
+    context.font = "12px system-ui, sans-serif";
+    const many = `${shard.shown.toLocaleString("en")} ${shard.shown === 1 ? "entity" : "entities"}`;
+    write(context, shard.living ? many : `${many}, no lease`, x, y + 17, colours.theme.soft, colours.theme, width - 20);
+  }
+}
+
+function write(context, words, x, y, colour, theme, room) {
+  context.lineWidth = HALO;
+  context.lineJoin = "round";
+  context.strokeStyle = theme.ground;
+  context.strokeText(words, x, y, room);
+  context.fillStyle = colour;
+  context.fillText(words, x, y, room);
+}
+
 export function drawOver(canvas, { frame, view, colours, arcs, picked, crosshair, atMs }) {
   const context = sized(canvas, view);
-  if (frame) arcs.draw(context, frame, view, colours, atMs);
+  if (frame) {
+    nameCells(context, frame, view, colours);
+    arcs.draw(context, frame, view, colours, atMs);
+  }
   if (picked) {
     const [x, y] = view.toScreen(...picked.place);
     context.strokeStyle = colours.theme.accent;
@@ -128,11 +159,7 @@ export function drawOver(canvas, { frame, view, colours, arcs, picked, crosshair
     context.stroke();
     context.font = "600 12px system-ui, sans-serif";
     context.textBaseline = "middle";
-    context.lineWidth = 3;
-    context.strokeStyle = colours.theme.ground;
-    context.strokeText(picked.label, x + 19, y);
-    context.fillStyle = colours.theme.text;
-    context.fillText(picked.label, x + 19, y);
+    write(context, picked.label, x + 19, y, colours.theme.text, colours.theme);
   }
   if (crosshair) {
     context.strokeStyle = colours.theme.accent;

@@ -4,6 +4,7 @@
 import { ABSENT, SHARD_MASK, STATE_SHIFT } from "./messages.js";
 
 const PHASES = 4;
+const EDGE = 24; // CSS pixels of the buffer beyond the canvas: twice the largest stamp's reach, for stamps are never cut
 const MOST_PIXELS = 3_200_000; // of the buffer: a larger screen gets coarser points, not fewer pictures
 
 export class Points {
@@ -19,7 +20,8 @@ export class Points {
     this.ratio = Math.min(pixelRatio, 2, Math.sqrt(MOST_PIXELS / Math.max(1, width * height)));
     this.canvas.width = Math.max(1, Math.round(width * this.ratio));
     this.canvas.height = Math.max(1, Math.round(height * this.ratio));
-    this.image = this.context.createImageData(this.canvas.width, this.canvas.height);
+    this.edge = Math.ceil(EDGE * this.ratio);
+    this.image = this.context.createImageData(this.canvas.width + 2 * this.edge, this.canvas.height + 2 * this.edge);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.radius = 0;
   }
@@ -33,7 +35,7 @@ export class Points {
   draw(motion, view, nowMs, count) {
     this.#cut(radiusFor(count, view.zoom) * this.ratio);
     const { pixels, stamps, colours } = this;
-    const { width, height } = this.canvas;
+    const { width, height } = this.image;
     const { tags, fromX, fromY, toX, toY, fromMs, toMs } = motion;
     pixels.fill(0);
     const scale = view.scale * this.ratio;
@@ -61,7 +63,7 @@ export class Points {
         if ((alpha & 0xff) > pixels[pixel] >>> 24) pixels[pixel] = (alpha > 255 ? this.ring : colour) | (alpha << 24);
       }
     }
-    this.context.putImageData(this.image, 0, 0);
+    this.context.putImageData(this.image, -this.edge, -this.edge);
   }
 
   // Stamps: pairs of (offset in the buffer, alpha; 256 more where the pixel is the ring's).
@@ -82,7 +84,7 @@ export class Points {
       for (let x = -this.reach; x <= this.reach; x++) {
         const [alpha, isRing] = shape(x + 0.5 - offsetX, y + 0.5 - offsetY);
         const value = Math.round(255 * Math.min(1, alpha));
-        if (value > 8) found.push(y * this.canvas.width + x, value + (isRing ? 256 : 0));
+        if (value > 8) found.push(y * this.image.width + x, value + (isRing ? 256 : 0));
       }
     }
     return Int32Array.from(found);

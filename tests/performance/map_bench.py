@@ -23,29 +23,13 @@ from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
 
 from tests.integration.map.conftest import CHROMIUM, FLAGS, until
-from tests.integration.map.stand_in import FLEET, HALF, LAYOUT, Circles, PaintedFeeds
+from tests.integration.map.stand_in import FLEET, HALF, LAYOUT, Circles, PaintedFeeds, publish
 from tests.integration.servers import redis_server
 
 SPEED = 0.02
 """Radians a second: some hundred handoffs in it."""
 SECOND = 1_000_000
 BOX = ((-HALF, -HALF), (HALF, HALF))
-
-
-async def publish(store: RedisStore, circles: Circles, unix_us: int) -> None:
-    """As shards do, but by nobody's script."""
-    calls: list[Any] = []
-    for number, manifest in enumerate(circles.snapshot(unix_us).manifests.values()):
-        header, chunks = manifest.to_chunks()
-        name = f"{store.prefix}chunk:{manifest.shard}:1:{manifest.tick}"
-        calls += [("SET", f"{name}:{part}", chunk) for part, chunk in enumerate(chunks, 1)]
-        fields = {"epoch": 1, "tick": manifest.tick, "chunks": len(chunks), "header": json.dumps(header)}
-        calls.append(
-            ("HSET", f"{store.prefix}manifest:{manifest.shard}", *(one for pair in fields.items() for one in pair))
-        )
-        calls.append(("HSET", f"{store.prefix}members", manifest.shard, f"{number} 1 127.0.0.1:1"))
-        calls.append(("SET", f"{store.prefix}lease:{manifest.shard}", 1))
-    await store.call(calls, timeout_s=30.0)
 
 
 async def reading_and_painting(entities: int, frames: int = 40) -> dict[str, Any]:

@@ -54,7 +54,10 @@ class _Running:
 class Feeds:
     """Args: ``fleet``: the only one that may be looked at, read from the start; '' for all that this Redis has."""
 
-    def __init__(self, url: str, clock: Clock, *, fleet: str = "", known: Known | None = None) -> None:
+    def __init__(
+        self, url: str, clock: Clock, *, fleet: str = "", known: Known | None = None, max_feeds: int = MAX_FEEDS
+    ) -> None:
+        self._max_feeds = max_feeds
         self._url = url
         self._clock = clock
         self._fleet = fleet
@@ -88,8 +91,8 @@ class Feeds:
             if name not in self._running:
                 if not await self._exists(name):
                     raise NoSuchFleet(f"no fleet {name!r} here")
-                if len(self._running) >= MAX_FEEDS:
-                    raise ShardfleetError(f"{MAX_FEEDS} fleets are looked at already: close the page of one")
+                if len(self._running) >= self._max_feeds:
+                    raise ShardfleetError(f"{self._max_feeds} fleets are looked at already: close the page of one")
                 self._running[name] = await self._begin(name)
             return self._running[name].feed
 
@@ -124,19 +127,19 @@ class Feeds:
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(TIDY_S)
-            async with self._lock:
-                await self._end_the_abandoned()
+            await self.end_abandoned()
 
-    async def _end_the_abandoned(self) -> None:
-        """Those that nobody has looked at for as long as their history reaches back."""
+    async def end_abandoned(self) -> None:
+        """Ends what nobody was seen to look at for as long as the history reaches back. Is called now and then."""
         now_us = self._clock.now_unix_us()
-        for name, one in list(self._running.items()):
-            if one.feed.viewers or name == self._fleet:
-                one.left_us = 0
-            elif not one.left_us:
-                one.left_us = now_us
-            elif now_us - one.left_us > SPAN_US:
-                await self._end(name)
+        async with self._lock:
+            for name, one in list(self._running.items()):
+                if one.feed.viewers or name == self._fleet:
+                    one.left_us = 0
+                elif not one.left_us:
+                    one.left_us = now_us
+                elif now_us - one.left_us > SPAN_US:
+                    await self._end(name)
 
     async def _end(self, name: str) -> None:
         one = self._running.pop(name)

@@ -18,7 +18,7 @@ import logging
 from pathlib import Path
 
 from aiohttp import web
-from shardfleet_shard.errors import ShardfleetError
+from shardfleet_shard.errors import ShardfleetError, StoreError
 
 from .feed import Feed
 from .feeds import Feeds, NoSuchFleet
@@ -108,7 +108,8 @@ class MapServer:
             raise web.HTTPNotFound(reason=str(error)) from None
         except ShardfleetError as error:
             log.warning("%s", error)
-            raise web.HTTPServiceUnavailable(reason="Redis does not answer") from None
+            reason = "Redis does not answer" if isinstance(error, StoreError) else str(error)
+            raise web.HTTPServiceUnavailable(reason=reason) from None
 
 
 async def _healthz(_: web.Request) -> web.Response:

@@ -55,7 +55,7 @@ def test_every_flight_of_a_small_sky_has_one_owner_and_is_on_its_track(tmp_path,
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE_S,
+        timeout=2 * PATIENCE_S,
     )
     assert up.returncode in (0, 1), up.stderr[-2000:]
     report = json.loads(up.stdout)

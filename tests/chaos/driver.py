@@ -12,7 +12,7 @@ import numpy as np
 import redis
 from shardfleet_shard.core.stats import ShardStats
 
-from .faults import OF_REDIS, Fault, make, now_us
+from .faults import FORGETTING, KILLING, OF_REDIS, Fault, make, now_us
 from .fleet import ChaosError, Fleet
 from .points import Point, Side, points_of
 from .snapshot import Snapshot
@@ -196,7 +196,7 @@ class Driver:
             cycle += 1
             while kinds:
                 chosen = [kinds.pop()]
-                if kinds and self._rng.random() < self._paired and not {chosen[0], kinds[-1]} <= OF_REDIS:
+                if kinds and self._rng.random() < self._paired and may_be_together(chosen[0], kinds[-1]):
                     chosen.append(kinds.pop())
                 yield chosen
 
@@ -279,6 +279,12 @@ class Driver:
         )
         self.measured.append(one)
         self._say(to_line(len(self.measured), one))
+
+
+def may_be_together(one: str, other: str) -> bool:
+    """Redis suffers one thing at a time; and what a dead shard held is nowhere, once Redis has forgotten it too."""
+    kinds = {one, other}
+    return not kinds <= OF_REDIS and not (kinds & FORGETTING and kinds & KILLING)
 
 
 def to_line(number: int, one: Measured) -> str:

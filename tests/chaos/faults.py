@@ -322,6 +322,7 @@ KINDS: dict[str, type[Fault]] = {
 OF_REDIS = frozenset({"redis-restart", "redis-wipe", "redis-forgets", "disk-full"})
 FORGETTING = frozenset({"redis-wipe", "redis-forgets"})
 """Redis' counters are less than what happened."""
+KILLING = frozenset({"kill-source", "kill-target"})
 
 
 def make(kind: str, fleet: Fleet, rng: random.Random, victims: list[int], steps: Callable[[Side], Point]) -> Fault:

@@ -12,7 +12,7 @@ import numpy as np
 import redis
 from shardfleet_shard.core.stats import ShardStats
 
-from .faults import FORGETTING, KILLING, OF_REDIS, Fault, make, now_us
+from .faults import FORGETTING, OF_REDIS, SILENCING, Fault, make, now_us
 from .fleet import ChaosError, Fleet
 from .points import Point, Side, points_of
 from .snapshot import Snapshot
@@ -282,9 +282,10 @@ class Driver:
 
 
 def may_be_together(one: str, other: str) -> bool:
-    """Redis suffers one thing at a time; and what a dead shard held is nowhere, once Redis has forgotten it too."""
+    """Redis suffers one thing at a time; and what only a shard knew that is not heard in the roll-call is lost with Redis'
+    data: it is dead, stopped, or cut off for as long as the roll-call takes."""
     kinds = {one, other}
-    return not kinds <= OF_REDIS and not (kinds & FORGETTING and kinds & KILLING)
+    return not kinds <= OF_REDIS and not (kinds & FORGETTING and kinds & SILENCING)
 
 
 def to_line(number: int, one: Measured) -> str:

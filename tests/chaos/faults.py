@@ -322,7 +322,8 @@ KINDS: dict[str, type[Fault]] = {
 OF_REDIS = frozenset({"redis-restart", "redis-wipe", "redis-forgets", "disk-full"})
 FORGETTING = frozenset({"redis-wipe", "redis-forgets"})
 """Redis' counters are less than what happened."""
-KILLING = frozenset({"kill-source", "kill-target"})
+SILENCING = frozenset({"kill-source", "kill-target", "pause", "redis-cut"})
+"""A shard may say nothing for longer than a lease."""
 
 
 def make(kind: str, fleet: Fleet, rng: random.Random, victims: list[int], steps: Callable[[Side], Point]) -> Fault:

@@ -12,10 +12,11 @@ from tests.chaos.driver import may_be_together
     [
         ("kill-source", "kill-target", True),
         ("kill-source", "redis-restart", True),
-        ("pause", "redis-wipe", True),
+        ("pause", "redis-restart", True),
         ("redis-wipe", "link-cut", True),
         ("redis-wipe", "kill-source", False),  # what it held is nowhere then
         ("kill-target", "redis-forgets", False),
+        ("redis-cut", "redis-wipe", False),  # nor can it say so
         ("redis-restart", "disk-full", False),
     ],
 )

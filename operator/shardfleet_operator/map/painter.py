@@ -1,7 +1,7 @@
 """Snapshots in, frames out: who is where and whose, by slot. Pure.
 
 Manifests are not of one moment: for an instant an entity that changes hands is in two of them or in none. The higher
-version wins; and what is in none stays where it was until it has been gone for ``GRACE_US``, marked as passing.
+version wins; and what is in none stays where it was for a while (``grace_of``), marked as passing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .slots import NOWHERE, Slots, SlotTable
 from .snapshot import Snapshot
 
 GRACE_US = 1_500_000
-"""More than lies between a source's last manifest and the target's first, but for very large shards."""
+"""More than lies between a source's last manifest and the target's first, where shards publish within half a second."""
 KEEP_US = SPAN_US + 10_000_000
 MARGIN = 1.1
 """The world that is shown, where its box is not known: so much more than what was seen of it."""
@@ -61,9 +61,9 @@ class Painter:
         """The next frame."""
         for shard in [*snapshot.shards, *sorted(snapshot.manifests)]:
             self._number(shard)
-        now_us = snapshot.unix_us
-        hidden = self._take_rows(snapshot)
-        self._tag[self._seen_us < now_us - GRACE_US] = ABSENT
+        now_us, grace_us = snapshot.unix_us, grace_of(snapshot)
+        hidden = self._take_rows(snapshot, grace_us)
+        self._tag[self._seen_us < now_us - grace_us] = ABSENT
         self._mark_passing(np.flatnonzero((self._seen_us < now_us) & (self._tag != ABSENT)))
         for transfer in snapshot.transfers:
             self._mark_transfer(transfer)
@@ -106,7 +106,7 @@ class Painter:
 
     # --- entities ------------------------------------------------------------------------------------------------
 
-    def _take_rows(self, snapshot: Snapshot) -> int:
+    def _take_rows(self, snapshot: Snapshot, grace_us: int) -> int:
         """What manifests show. Returns how many entities have no slot."""
         manifests = sorted(snapshot.manifests.items())
         if not manifests:
@@ -120,7 +120,7 @@ class Painter:
         self._grow()
         known = (slots != NOWHERE) & np.isfinite(places).all(1)
         # A dead shard goes on to show what it had handed over: the newer row was seen, and is about to be seen again.
-        lately = self._seen_us[slots] >= snapshot.unix_us - GRACE_US
+        lately = self._seen_us[slots] >= snapshot.unix_us - grace_us
         known &= ~(lately & (versions < self._version[slots]))
         order = np.argsort(versions[known], kind="stable")  # of two rows the higher version is written last
         at = slots[known][order]
@@ -243,6 +243,12 @@ class Painter:
             return [-1.0, -1.0, 1.0, 1.0]
         middle, half = (low + high) / 2, np.maximum((high - low).max() / 2, 1e-9) * MARGIN
         return [*(middle - half).tolist(), *(middle + half).tolist()]
+
+
+def grace_of(snapshot: Snapshot) -> int:
+    """Microseconds for which what no manifest shows is still shown. Large shards publish seldom."""
+    intervals = [int(one.stats.get("publish_interval_us", 0)) for one in snapshot.manifests.values()]
+    return max(GRACE_US, 2 * max(intervals, default=0))
 
 
 def transfer_state(one: ActiveTransfer) -> str:

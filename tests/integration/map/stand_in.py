@@ -10,8 +10,8 @@ import contextlib
 import json
 import math
 import socket
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from shardfleet_operator.map.feed import Feed
@@ -32,6 +32,8 @@ from shardfleet_shard.errors import StoreUnavailable
 from shardfleet_shard.store.handoff_transfer_manifest import ActiveTransfer
 from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
+
+Answer = TypeVar("Answer")
 
 FLEET = "arena"
 HALF = 120.0
@@ -211,6 +213,13 @@ class PaintedFeeds:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def answered(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Asks until Redis has answered within its second, on a machine that is busy with much else."""
+    while True:
+        with contextlib.suppress(StoreUnavailable):
+            return await call()
 
 
 def past(feeds: PaintedFeeds, seconds: int) -> None:

@@ -15,8 +15,9 @@ from shardfleet_shard.store.redis_store import RedisStore
 from shardfleet_shard.system_clock import SystemClock
 
 from tests.integration.servers import RedisServer, redis_server
+from tests.patience import PATIENCE_S
 
-from .stand_in import FLEET, LAYOUT, NAMES, Circles, publish
+from .stand_in import FLEET, LAYOUT, NAMES, Circles, answered, publish
 
 ENTITIES = 200
 SECOND = 1_000_000
@@ -48,7 +49,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(server: RedisServer) -> AsyncIterator[Interrupted]:
-    store = Interrupted(server.url, FLEET)
+    store = Interrupted(server.url, FLEET, timeout_s=PATIENCE_S)
     store.circles, store.sent = Circles(ENTITIES), []
     store.now_us = SystemClock().now_unix_us()
     try:
@@ -112,25 +113,25 @@ class LaterClock(SystemClock):
 
 
 async def test_only_so_many_fleets_at_a_time_and_another_once_one_is_abandoned(server: RedisServer) -> None:
-    admin, clock = RedisStore(server.url, "a"), LaterClock()
+    admin, clock = RedisStore(server.url, "a", timeout_s=PATIENCE_S), LaterClock()
     await admin.call([("HSET", f"sf:{name}:meta", "format", "2") for name in ("a", "b", "c")])
     feeds = Feeds(server.url, clock, max_feeds=2)
     try:
         await feeds.start()
-        assert [name for name in await feeds.names() if name != FLEET] == ["a", "b", "c"]
-        leave = (await feeds.get("a")).look()
-        first = await feeds.get("b")
+        assert [name for name in await answered(feeds.names) if name != FLEET] == ["a", "b", "c"]
+        leave = (await answered(lambda: feeds.get("a"))).look()
+        first = await answered(lambda: feeds.get("b"))
         with pytest.raises(ShardfleetError, match="2 fleets are looked at already"):
-            await feeds.get("c")
+            await answered(lambda: feeds.get("c"))
         await feeds.end_abandoned()  # from now on nobody looks at b
         clock.later_us = SPAN_US // 2
         await feeds.end_abandoned()
         assert await feeds.get("b") is first
         clock.later_us = SPAN_US + SECOND
         await feeds.end_abandoned()
-        await feeds.get("c")
-        with pytest.raises(ShardfleetError):
-            await feeds.get("b")
+        await answered(lambda: feeds.get("c"))
+        with pytest.raises(ShardfleetError, match="2 fleets are looked at already"):
+            await answered(lambda: feeds.get("b"))
         leave()
     finally:
         await feeds.close()

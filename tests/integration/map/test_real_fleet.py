@@ -28,6 +28,7 @@ from shardfleet_shard.system_clock import SystemClock
 from tests.integration.servers import redis_server
 from tests.patience import PATIENCE_S, beside_lateness, kept_up
 
+from .stand_in import answered
 from .test_server import Asker
 
 SHARDFLEET = (sys.executable, "-m", "shardfleet_operator.cli")
@@ -139,11 +140,11 @@ async def test_all_fleets_of_a_redis_and_no_others(fleet: Running) -> None:
     feeds = Feeds(fleet.redis_url, SystemClock())
     try:
         await feeds.start()
-        assert await feeds.names() == ["arena"]
+        assert await answered(feeds.names) == ["arena"]
         for name in ("other", "arena:meta", "*", ""):
             with pytest.raises(NoSuchFleet):
-                await feeds.get(name)
-        feed = await feeds.get("arena")
+                await answered(lambda name=name: feeds.get(name))  # type: ignore[misc]
+        feed = await answered(lambda: feeds.get("arena"))
         async with asyncio.timeout(PATIENCE_S):
             while feed.latest is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

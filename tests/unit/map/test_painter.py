@@ -65,6 +65,15 @@ def test_between_two_manifests_an_entity_is_in_neither_and_stays_as_passing() ->
     assert shown == {}
 
 
+def test_where_shards_publish_seldom_an_entity_may_be_in_no_manifest_for_longer() -> None:
+    painter = Painter(box=BOX)
+    slow = {"publish_interval_us": 5 * SECOND}
+    paint(painter, snapshot([manifest("a-0", [(7, 1, -1.0, 0.0)], **slow), manifest("a-1", [])]))
+    empty = [manifest("a-0", [], **slow), manifest("a-1", [])]
+    assert set(paint(painter, snapshot(empty, unix_us=BEGAN + 6 * SECOND))[1]) == {7}
+    assert set(paint(painter, snapshot(empty, unix_us=BEGAN + 11 * SECOND))[1]) == set()
+
+
 def test_a_dead_shards_old_row_does_not_bring_an_entity_back() -> None:
     painter = Painter(box=BOX)
     dead = manifest("a-0", [(7, 1, -1.0, 0.0)])

@@ -282,8 +282,8 @@ class Driver:
 
 
 def may_be_together(one: str, other: str) -> bool:
-    """Redis suffers one thing at a time; and what only a shard knew that is not heard in the roll-call is lost with Redis'
-    data: it is dead, stopped, or cut off for as long as the roll-call takes."""
+    """Redis suffers one thing at a time; and what only a shard knew that is not heard in the roll-call is lost with
+    Redis' data: it is dead, stopped, or cut off for as long as the roll-call takes."""
     kinds = {one, other}
     return not kinds <= OF_REDIS and not (kinds & FORGETTING and kinds & SILENCING)
 

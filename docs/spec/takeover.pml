@@ -192,12 +192,12 @@ inline fold_takeovers() {
   for (y : 0 .. TAKEOVER - 1) {
     if
 #ifdef WRONG_LEDGER_COUNTS_WHAT_WAS_TAKEN_AS_ANY_ROW
-    :: take_entry[y] && take_version[y] -> consider(take_version[y], taker[y])
+    :: take_entry[y] && take_version[y] && take_version[y] >= top ->
 #else
     :: take_entry[y] && take_version[y] && (take_base[y] > top || take_base[y] == top && top_owner != NOBODY) ->
+#endif
        top = take_version[y];
        top_owner = taker[y]
-#endif
     :: else
     fi
   }
@@ -251,13 +251,17 @@ end:
        !calm && takeovers < TAKEOVER && REDIS_SERVES && mode[u] == UP && MAY_BE_TAKEN(s) -> \
        takeover_script(u, s) \
      }
+#ifndef BY_THE_THIRD
   TAKE(0, 1)
   TAKE(1, 0)
+#endif
 #if SHARDS > 2
-  TAKE(0, 2)
   TAKE(2, 0)
-  TAKE(1, 2)
   TAKE(2, 1)
+#ifndef BY_THE_THIRD
+  TAKE(0, 2)
+  TAKE(1, 2)
+#endif
 #endif
 #define MAY_READ(n) (take_entry[n] && REDIS_SERVES && mode[taker[n]] == UP && ALL_TRANSFERS(READ_BEFORE))
 #define TAKES_UP(n) \

@@ -99,6 +99,11 @@ CONFIGURATIONS = (
     _configuration(
         "forget-takeover-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER", "the same, by a third shard"
     ),
+    _configuration(
+        "forget-takeover-third",
+        "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER BY_THE_THIRD",
+        "the same, by the last of the three alone",
+    ),
     _configuration("wipe-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "as wipe-crash, three shards"),
     _configuration("ends-crash", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 ENDS", "no endless run after the faults: as lease"),
     _configuration("ends-takeover", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 TAKEOVER ENDS", "the same, as takeover-lease"),
@@ -195,7 +200,7 @@ VARIANTS = tuple(
         ("TAKER_FORGETS_WHAT_IT_HAS", "forget-takeover", "A1_one_simulator", "what is here goes on, and comes back"),
         (
             "LEDGER_COUNTS_WHAT_WAS_TAKEN_AS_ANY_ROW",
-            "forget-takeover-three",
+            "forget-takeover-third",
             "A1_one_simulator",
             "a row that was taken over counts like a row of its new version",
         ),

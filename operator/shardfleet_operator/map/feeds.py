@@ -10,7 +10,7 @@ from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import ShardfleetError
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.keys import FLEET_NAME, fleet_prefix
-from shardfleet_shard.store.redis_store import RedisStore
+from shardfleet_shard.store.redis_store import PATIENT_TIMEOUT_S, RedisStore
 
 from ..watchdog import HANDOFF_DISCREPANCY_THRESHOLD_US
 from .feed import Feed
@@ -63,7 +63,7 @@ class Feeds:
         self._fleet = fleet
         self._known = known or Known()
         self._running: dict[str, _Running] = {}
-        self._admin_store = RedisStore(url, fleet or ANY_FLEET, connections=CONNECTIONS)
+        self._admin_store = RedisStore(url, fleet or ANY_FLEET, timeout_s=PATIENT_TIMEOUT_S, connections=CONNECTIONS)
         self._lock = asyncio.Lock()
         self._tidying: asyncio.Task[None] | None = None
 
@@ -113,7 +113,7 @@ class Feeds:
         await self._admin_store.close()
 
     async def _begin(self, name: str) -> _Running:
-        store = RedisStore(self._url, name, connections=CONNECTIONS)
+        store = RedisStore(self._url, name, timeout_s=PATIENT_TIMEOUT_S, connections=CONNECTIONS)
         await store.load_scripts()
         known = self._known
         feed = Feed(

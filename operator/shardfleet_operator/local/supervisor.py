@@ -43,8 +43,9 @@ RECONCILE_S = 0.15
 GATHER_S = 0.25
 START_TIMEOUT_S = 60.0
 """Until every cell is claimed for the first time; only a run with a duration ends by it."""
-SETTLE_TIMEOUT_S = 10.0
-"""Open transfers finish within 2 s; a large last manifest and its place on the disk take the rest."""
+SETTLE_TIMEOUT_S = 30.0
+"""Open transfers finish within 2 s; a large last manifest and its place on the disk take a few more, and all of
+it several times as long where the machine is busy. Who does not want to wait interrupts again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

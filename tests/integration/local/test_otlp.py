@@ -134,7 +134,7 @@ def test_every_metric_is_sent_with_its_kind_unit_and_attributes(collector: Colle
 
 
 def test_a_collector_that_is_away_is_said_once_and_holds_nobody(tmp_path: Path) -> None:
-    """Neither the ticks nor the end: the supervisor kills what has not settled after 10 s."""
+    """Neither the ticks nor the end: the supervisor kills what does not settle in time."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         environment = {

@@ -78,6 +78,7 @@ ROWS = (
     Row(name="the most", shards=4, entities=112_000, speed=1_000.0, window_s=60.0),
     Row(name="the most", shards=4, entities=112_000, speed=1_000.0, fsync="everysec"),
     Row(name="the most", shards=4, entities=112_000, speed=1_000.0, fsync="off"),
+    Row(name="a million, 1% a second", shards=4, entities=1_000_000, speed=1.885),
 )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def measure(row: Row, folder: Path) -> dict[str, float]:
     with RedisServer(options=options) if own else nullcontext() as server:  # type: ignore[attr-defined]
         pids = [server.process.pid] if server is not None and server.process is not None else []
         with Fleet(content, folder, redis_url=server.url if server is not None else None) as fleet:
-            fleet.wait_for_handoffs(row.entities)
+            fleet.wait_for_handoffs(min(row.entities, round(row.offered_per_second * RAMP_S)))
             fleet.run_for(RAMP_S)
             first = Sample.take(fleet.observer, fleet.pid, *pids)
             marks = [(first.at_s, first.completed)]
@@ -157,6 +158,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number, row in enumerate(ROWS):
         if options.only and number not in options.only:
             continue
+        # Progress: each run takes half a minute and more.
+        print(f"{row.name}, {row.shards} shards, {row.fsync}: {options.runs} runs", file=sys.stderr, flush=True)
         asked = {"window_s": options.window, "entities": options.entities, "speed": options.speed}
         row = replace(row, **{name: value for name, value in asked.items() if value})
         runs = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from shardfleet_shard.core.requests import Adopted, Begin, Cancel, Done, Outcome, Released, Reply, Request
+from shardfleet_shard.core.roll_requests import Rejoin
 from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn
 from shardfleet_shard.core.trace_events import TraceEvent, TraceTick
 from shardfleet_shard.core.transfer import TransferId
@@ -26,6 +27,8 @@ AFTER_THRESHOLD_US = 2_000_000
 """A3: so long past the watchdog's threshold, after the last fault."""
 SEEN_US = 260_000
 """Who was simulated so lately is simulated: five ticks, and a little for a tick that comes late."""
+FORGOTTEN_US = 1_000_000
+"""Redis forgets so much at the most where it keeps anything."""
 YOUNG_US = 1_000_000
 """An entity that was spawned so lately need not have been simulated yet."""
 
@@ -55,6 +58,10 @@ class Judge:
         self.outcomes: Counter[str] = Counter()
         self._taken_us: dict[tuple[str, str], int] = {}
         """(taker, whom it took over) -> when."""
+        self._forgot_us = 0
+        """When Redis forgot last; 0: never."""
+        self._heard: set[tuple[str, int]] = set()
+        """(shard, epoch) of those that have said what they know since."""
         self.owned_again_us = self.cleared_us = -1
         """How long after the last fault A2 and A3 held."""
         self._bounds_from_us = 0
@@ -100,21 +107,40 @@ class Judge:
     def _check_state(self, process: Process, entity: int, version: int, tick: int, state_in: int) -> None:
         """A4: the row starts from the newest state before this tick; A5: versions never fall as ticks rise."""
         history = self.ticks[entity]
-        earlier_tick = next((t for t in range(tick - 1, tick - 400, -1) if t in history), None)
-        if earlier_tick is None:
+        earlier = (t for t in range(tick - 1, tick - 400, -1) if t in history)
+        newest = next(earlier, None)
+        if newest is None:
             return
-        other, other_version, state_out = history[earlier_tick]
-        assert version >= other_version, f"A5: entity {entity} at tick {tick}: version {version} after {other_version}"
-        assert version != other_version or process.shard == other.shard, (
-            f"A5: entity {entity} at tick {tick}: {process.shard} and {other.shard} both under version {version}"
-        )
+        wrong = self._follows(process, entity, version, tick, state_in, newest)
+        if wrong and self._unheard(history[newest][0]):
+            heard = next((t for t in earlier if not self._unheard(history[t][0])), None)
+            wrong = "" if heard is None else self._follows(process, entity, version, tick, state_in, heard)
+        assert not wrong, wrong
+
+    def _follows(self, process: Process, entity: int, version: int, tick: int, state_in: int, earlier: int) -> str:
+        """What is wrong with a row that comes after what was simulated at tick ``earlier``; "" where nothing is."""
+        history = self.ticks[entity]
+        other, other_version, state_out = history[earlier]
+        if version < other_version:
+            return f"A5: entity {entity} at tick {tick}: version {version} after {other_version}"
+        if version == other_version and process.shard != other.shard:
+            return f"A5: entity {entity} at tick {tick}: {process.shard} and {other.shard} both under version {version}"
         if state_in != state_out:
             # Only a target that never got the final state may differ, and only where the source left out a tick.
             forwarded = self.adopted_from_offer.get((entity, version), range(0))
-            assert any(tick not in history for tick in forwarded), (
-                f"A4: entity {entity} at tick {tick}: {process.shard} starts version {version} from another state "
-                f"than {other.shard} ended version {other_version} with"
-            )
+            if all(tick in history for tick in forwarded):
+                return (
+                    f"A4: entity {entity} at tick {tick}: {process.shard} starts version {version} from another state "
+                    f"than {other.shard} ended version {other_version} with"
+                )
+        return ""
+
+    def _unheard(self, process: Process) -> bool:
+        """Redis forgot what this one had shared with it, and it died unheard: others may go on from before."""
+        if not self._forgot_us or not process.dead:
+            return False
+        is_heard = (process.shard, process.runtime.context.epoch) in self._heard
+        return not is_heard and self.last_us[process] >= self._forgot_us - FORGOTTEN_US
 
     def event(self, process: Process, event: TraceEvent) -> None:
         self.fleet.note(event.kind, process, event.tick, event.ids.tolist())
@@ -145,11 +171,15 @@ class Judge:
             case Adopted() | Released() if reply.outcome is Outcome.CLEARED:
                 self.outcomes["cleared"] += request.transfer in self.open_us
                 self.open_us.pop(request.transfer, None)
+            case Rejoin():
+                self._heard.add((request.shard, request.epoch))
             case Cancel() if reply.outcome is Outcome.CANCELED:
                 self.outcomes["canceled"] += 1
 
     def forgets(self, since_us: int) -> None:
         """Redis loses what it executed since then. What nobody had taken up is gone; what a shard knows is not."""
+        self._forgot_us = self.fleet.now_us
+        self._heard.clear()
         unseen = [e for e, born_us in self.born_us.items() if born_us >= since_us and e not in self.seen_us]
         recent_us = max(since_us, self.fleet.now_us - YOUNG_US)
         self.uncertain.update(unseen, (e for e, gone_us in self.gone_us.items() if gone_us >= recent_us))

@@ -164,7 +164,9 @@ def test_single_mutations_are_caught(mutation: Mutation, seed: int) -> None:
     report = check(world)
     broken = {name.split()[0] for name in report.counts}
     assert expected <= broken, report.to_text()
-    assert judge(world, BOUND).broken <= broken
+    # Of a tick that was simulated twice, which one the next tick should go on from is open.
+    open_rules = {"A4"} if "A1" in expected else set()
+    assert judge(world, BOUND).broken - open_rules <= broken
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))

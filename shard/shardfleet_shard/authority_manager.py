@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MAX_TICKS_BEHIND = 10
 """A shard that fell behind runs up to so many ticks without a pause; older numbers are skipped and counted."""
+PAUSE_TICKS = 0.1
+"""Between the halves of a tick: all shards of a busy machine have simulated before any of them plans."""
 MAX_PIPELINES = 4
 """Concurrent pipelines of one lane: enough to hide a round trip, few enough to batch under load."""
 FOLLOW_PEERS_S = 0.1
@@ -158,6 +160,7 @@ class ServerAuthorityManager:
         self.ended = asyncio.Event()
         self._next_tick = 0
         self._tick_timer: asyncio.TimerHandle | None = None
+        self._half_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._following: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
@@ -200,7 +203,7 @@ class ServerAuthorityManager:
     async def stop(self) -> None:
         """Ends at once, as a crash would, but tidily: what Redis and the peers were told is all that counts."""
         self.ended.set()
-        for timer in (self._tick_timer, self._deadline_timer):
+        for timer in (self._tick_timer, self._half_timer, self._deadline_timer):
             if timer is not None:
                 timer.cancel()
         if self._following is not None:
@@ -239,17 +242,23 @@ class ServerAuthorityManager:
         if runtime.state is RuntimeState.ACTIVE:
             runtime.context.stats.ticks_skipped += tick - self._next_tick
         if tick <= current:
-            runtime.tick(tick)
-            self.carry()
+            runtime.begin_tick(tick)
             self._next_tick = tick + 1  # if that has started too, it runs at once, after what has come in meanwhile
+            pause_s = PAUSE_TICKS / runtime.context.grid.rate if tick == current else 0.0
+            self._half_timer = asyncio.get_running_loop().call_later(pause_s, self._guarded, self._end_tick)
         stats = runtime.context.stats
         stats.redis_requests = self.store.client_requests
         stats.link_bytes_sent = self.links.bytes_sent
         stats.skewed_peers, stats.clock_offset_us_max = ",".join(self.peers.skewed), self.peers.worst_offset_us
         if runtime.state in (RuntimeState.RESIGNED, RuntimeState.ENDED):
+            self._end_tick()
             self.ended.set()
         else:
             self._schedule_tick()
+
+    def _end_tick(self) -> None:
+        self.runtime.end_tick()
+        self.carry()
 
     def _on_deadline(self) -> None:
         self._deadline_timer = None

@@ -110,6 +110,8 @@ class ServerAuthorityRuntime:
             self.context, self.membership, self.mailbox, self.stream, self.journal_reader, self.election
         )
         self.unreachable: tuple[str, ...] = ()
+        self._begun: tuple[int, int, int] | None = None
+        """The tick whose second half is owed, and Unix us at which its first began and ended."""
         self.life = Life(self.context)
         self.failure = PluginFailure(self.context, self.life, self.membership, self.mailbox)
         self.farewell = Farewell(
@@ -185,26 +187,45 @@ class ServerAuthorityRuntime:
         if self.state in SERVING and not self.roll_call.on:
             self.mailbox.poll(self.context.clock.now_unix_us())
 
-    # --- the tick, in the seed's order --------------------------------------------------------------------------
+    # --- the tick, in the seed's order, in two halves -----------------------------------------------------------
 
     def tick(self, tick: int) -> None:
-        """One tick number. Numbers only rise; those left out count as passed."""
+        """One tick number, both halves. Numbers only rise; those left out count as passed."""
+        self.begin_tick(tick)
+        self.end_tick()
+
+    def begin_tick(self, tick: int) -> None:
+        """Steps 1 to 3, for which neighbours wait: from then on the world is at ``tick``."""
+        self.end_tick()
         clock = self.context.clock
         started_us = clock.now_unix_us()
         self.context.current_tick = tick
         self._housekeep(started_us, clock.boottime_us())
-        if self.state not in SERVING or self.farewell.resting_tick >= 0:
+        if not self._may_tick():
             return
-        stats = self.context.stats
-        if not self.membership.lease.held(clock.boottime_us()):
-            stats.state = "fenced"
-            return
-        stats.state = self._said_state()
+        self.context.stats.state = self._said_state()
         try:
             self._read_mailbox(tick)
             self._adopt_incoming(tick)
-            if not self._simulate(tick):
+            ended_us = self._simulate(tick)
+            if ended_us is None:
                 return
+            self._begun = (tick, started_us, ended_us)
+        except SimulationError as error:
+            self._tick_failed(error, tick)
+        self.context.stats.ticks += 1
+
+    def end_tick(self) -> None:
+        """Steps 4 to 6 of the tick that was begun, which nobody waits for; nothing if none was."""
+        if self._begun is None:
+            return
+        (tick, started_us, ended_us), self._begun = self._begun, None
+        clock = self.context.clock
+        resumed_us = clock.now_unix_us()
+        if not self._may_tick():
+            return
+        try:
+            self.mailbox.tell_ended(tick, ended_us)
             self._plan_outgoing(tick)
             self._commit_outgoing(tick)
             if self.state is RuntimeState.SETTLING and not self.roll_call.on:
@@ -212,11 +233,21 @@ class ServerAuthorityRuntime:
             self._publish_telemetry(tick)
             self.failure.works()
         except SimulationError as error:
-            self.failure.failed(error)
-            if not self.exit_reason:
-                self._publish_telemetry(tick)  # rows as they were; otherwise nobody would hear of the error
-        stats.ticks += 1
-        stats.tick_us.add(clock.now_unix_us() - started_us)
+            self._tick_failed(error, tick)
+        self.context.stats.tick_us.add(ended_us - started_us + clock.now_unix_us() - resumed_us)
+
+    def _may_tick(self) -> bool:
+        if self.state not in SERVING or self.farewell.resting_tick >= 0:
+            return False
+        held = self.membership.lease.held(self.context.clock.boottime_us())
+        if not held:
+            self.context.stats.state = "fenced"
+        return held
+
+    def _tick_failed(self, error: SimulationError, tick: int) -> None:
+        self.failure.failed(error)
+        if not self.exit_reason:
+            self._publish_telemetry(tick)  # rows as they were; otherwise nobody would hear of the error
 
     def _said_state(self) -> str:
         if self.failure.count:
@@ -234,8 +265,9 @@ class ServerAuthorityRuntime:
         self.stream.take_due(tick)
         self.takeovers.take_due(tick)
 
-    def _simulate(self, tick: int) -> bool:
-        """3. One step on the back buffer; without the lease at its end the tick never happened."""
+    def _simulate(self, tick: int) -> int | None:
+        """3. One step on the back buffer; without the lease at its end the tick never happened: None. Else when it
+        ended."""
         context, tracker = self.context, self.context.tracker
         now_us = context.clock.now_unix_us()
         if self.failure.waits(now_us):
@@ -249,7 +281,7 @@ class ServerAuthorityRuntime:
             context.stats.ticks_thrown_away += 1
             context.stats.state = "fenced"
             self.mailbox.tick_thrown_away()
-            return False
+            return None
         if moving is not None:
             for name, column in part.arrays.items():
                 rows.arrays[name][moving] = column
@@ -261,7 +293,7 @@ class ServerAuthorityRuntime:
         self.mailbox.after_step(tick, ended_us)
         if len(leaving):
             self.despawns.ask(leaving)
-        return True
+        return ended_us
 
     def _plan_outgoing(self, tick: int) -> None:
         """4. Border crossings become transfers."""

@@ -59,10 +59,10 @@ class ShardService:
         asked = self._runtime.despawn(ids)
         self._manager.carry()
         for _ in range(round(DESPAWN_PATIENCE_S / _POLL_S)):
-            if here.isdisjoint(asked.tolist()):
+            if not here.among(asked).any():
                 break
             await asyncio.sleep(_POLL_S)
-        gone: U64 = asked[[entity not in here for entity in asked.tolist()]]
+        gone: U64 = asked[~here.among(asked)]
         return gone
 
     async def get(self, entity: int) -> RowsView:

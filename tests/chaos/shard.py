@@ -127,11 +127,11 @@ class Runtime(ServerAuthorityRuntime):
         if self.context.stats.handed_over_in > held:
             reach("adopt-after")
 
-    def _simulate(self, tick: int) -> bool:
+    def _simulate(self, tick: int) -> int | None:
         reach("step-before")
-        simulated = super()._simulate(tick)
+        ended_us = super()._simulate(tick)
         reach("step-after")
-        return simulated
+        return ended_us
 
     def _commit_outgoing(self, tick: int) -> None:
         reach("release-before")

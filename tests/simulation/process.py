@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from shardfleet_shard.authority_manager import MAX_TICKS_BEHIND
+from shardfleet_shard.authority_manager import MAX_TICKS_BEHIND, PAUSE_TICKS
 from shardfleet_shard.core.clock import PeerClock
 from shardfleet_shard.core.context import Effects
 from shardfleet_shard.core.frames import Frame
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SERVING = (RuntimeState.ACTIVE, RuntimeState.SETTLING)
 PING_INTERVAL_US = 500_000
 NO_DEADLINE_US = 10_000_000
+PAUSE_MORE_US = 5_000
+"""Between the halves of a tick, at the most beyond the driver's own pause."""
 
 
 @dataclass(eq=False)
@@ -126,8 +128,10 @@ class Process:
         current = self.fleet.grid.at(self.clock.look())
         tick = max(self.next_tick, current + 1 - MAX_TICKS_BEHIND)
         if tick <= current:
-            self.runtime.tick(tick)
+            self.runtime.begin_tick(tick)
             self.next_tick = tick + 1
+            pause_us = round(PAUSE_TICKS * self.fleet.grid.duration_us) + self.random.randrange(PAUSE_MORE_US)
+            self.fleet.at(self.fleet.now_us + pause_us, lambda: self.act(self.runtime.end_tick))
         self._schedule_tick()
 
     def _on_deadline(self) -> None:

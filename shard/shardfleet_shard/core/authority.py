@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvariantError
 from .columns import U64, Columns, Mask, Schema
+from .id_set import IdSet
 from .manifest import AUTHORITATIVE, FROZEN, PASSING
 
 NEVER = np.iinfo(np.int64).max
@@ -35,7 +36,7 @@ class EntityAuthorityTracker:
         self.transfers: NDArray[np.int64] = np.zeros(0, np.int64)
         """Sequence of the outgoing transfer; 0: none."""
         self.not_before_tick: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.ids: set[int] = set()
+        self.ids = IdSet()
         self.frozen_count = 0
 
     def __len__(self) -> int:
@@ -46,11 +47,9 @@ class EntityAuthorityTracker:
     def add(self, rows: Columns, *, since_tick: int) -> slice:
         """Appends ``rows`` as authoritative from ``since_tick`` on; none of their ids may be here. Returns where they
         stand."""
-        ids = rows.id.tolist()
-        if not self.ids.isdisjoint(ids):
-            raise InvariantError(f"entity {min(self.ids.intersection(ids))} is here already")
+        if (twice := self.ids.add(rows.id)) is not None:
+            raise InvariantError(f"entity {twice} is here already")
         start, count = len(self), len(rows)
-        self.ids.update(ids)
         self.rows = Columns.concat(self.schema, [self.rows, rows])
         self.states = np.concatenate([self.states, np.full(count, AUTHORITATIVE, np.uint8)])
         self.since_tick = np.concatenate([self.since_tick, np.full(count, since_tick, np.int64)])
@@ -61,7 +60,7 @@ class EntityAuthorityTracker:
     def remove(self, mask: Mask) -> Columns:
         """Takes the rows of ``mask`` (n,) out and returns them; the order of the others stays."""
         gone, keep = self.rows.take(mask), np.flatnonzero(~mask)
-        self.ids.difference_update(gone.id.tolist())
+        self.ids.remove(gone.id)
         self.rows = self.rows.take(keep)
         self.states, self.transfers = self.states[keep], self.transfers[keep]
         self.since_tick, self.not_before_tick = self.since_tick[keep], self.not_before_tick[keep]
@@ -118,11 +117,9 @@ class EntityAuthorityTracker:
         return int(np.flatnonzero(self.rows.id == np.uint64(entity))[0])
 
     def overlap(self, rows: Columns) -> NDArray[np.int64] | None:
-        """Positions in ``rows`` whose id is here already, or None (the usual case, which costs a set look-up)."""
-        ids = rows.id.tolist()
-        if self.ids.isdisjoint(ids):
-            return None
-        return np.flatnonzero(np.fromiter((entity in self.ids for entity in ids), bool, len(ids)))
+        """Positions in ``rows`` whose id is here already, or None, the usual case."""
+        here = self.ids.among(rows.id)
+        return np.flatnonzero(here) if here.any() else None
 
     # --- the two buffers ----------------------------------------------------------------------------------------
 

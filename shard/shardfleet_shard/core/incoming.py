@@ -51,7 +51,9 @@ class IncomingTransfers:
         self.refusing = ""
         """Why every new offer is refused; '' where none is."""
         self._handled: dict[TransferId, int] = {}
+        self._adopting: list[tuple[Incoming, Columns]] = []
         self._began: list[tuple[Incoming, slice]] = []
+        self._matched: list[tuple[Incoming, AdoptedBatch]] = []
         self._unmatched: dict[TransferId, AdoptedBatch] = {}
 
     @property
@@ -228,7 +230,21 @@ class IncomingTransfers:
                 break  # without the lease nothing is adopted
             for incoming, rows in zip(together, starts, strict=True):
                 self._take(incoming, IncomingInput.SWITCH, tick=tick, rows=rows)
+            self._let_in(tick)
         self._forget(late_us)
+
+    def _let_in(self, tick: int) -> None:
+        """Adds the rows of all transfers that were adopted, in one pass over the rows."""
+        context = self.context
+        if not self._adopting:
+            return
+        together = Columns.concat(context.schema, [rows for _, rows in self._adopting])
+        start = context.tracker.add(together, since_tick=tick).start
+        for incoming, rows in self._adopting:
+            self._began.append((incoming, slice(start, start + len(rows))))
+            start += len(rows)
+        context.stats.handed_over_in += len(together)
+        self._adopting.clear()
 
     def _is_ready(self, incoming: Incoming, late_us: int) -> bool:
         return incoming.state is IncomingState.ACCEPTED and (
@@ -239,7 +255,7 @@ class IncomingTransfers:
         )
 
     def after_step(self, tick: int, unix_us: int) -> None:
-        """After step 3: gap and continuity of what was adopted in this tick."""
+        """After step 3: keeps what was adopted in this tick, to be compared with how its source ended."""
         for incoming, where in self._began:
             batch = AdoptedBatch(
                 transfer=incoming.id,
@@ -249,10 +265,17 @@ class IncomingTransfers:
                 rows=self.context.tracker.rows.take(where).copy(),
             )
             if incoming.final is not None and len(incoming.final) == len(batch.rows):
-                self._compare(incoming.final, incoming.final_tick, incoming.final_unix_us, batch)
+                self._matched.append((incoming, batch))
             else:
                 self._unmatched[incoming.id] = batch
         self._began.clear()
+
+    def compare_adopted(self) -> None:
+        """Gap and continuity of what was adopted in this tick and whose final state was there."""
+        for incoming, batch in self._matched:
+            assert incoming.final is not None
+            self._compare(incoming.final, incoming.final_tick, incoming.final_unix_us, batch)
+        self._matched.clear()
 
     def tick_thrown_away(self) -> None:
         self._began.clear()
@@ -375,10 +398,8 @@ class IncomingTransfers:
             offer_tick=incoming.offer_tick,
             **({"upgraded": True} if incoming.upgraded else {}),
         )
-        where = context.tracker.add(rows, since_tick=tick)
-        context.stats.handed_over_in += len(rows)
         context.journal.apply((EntryKind.IN, incoming.id))
-        self._began.append((incoming, where))
+        self._adopting.append((incoming, rows))
         self._send_adopted(incoming)
 
     def _state_tick(self, incoming: Incoming) -> int:

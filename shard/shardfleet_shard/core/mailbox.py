@@ -93,9 +93,14 @@ class TransferMailbox:
         self.incoming.adopt_due(tick)
 
     def after_step(self, tick: int, unix_us: int) -> None:
-        """After step 3: finals of what switches before the next tick, and what was adopted in this one."""
-        self.outgoing.send_finals(tick, unix_us)
+        """After step 3: what was adopted in this tick has begun."""
         self.incoming.after_step(tick, unix_us)
+
+    def tell_ended(self, tick: int, unix_us: int) -> None:
+        """After step 3 of ``tick``, which ended at ``unix_us``: finals of what switches before the next one, and how
+        those fit that came."""
+        self.outgoing.send_finals(tick, unix_us)
+        self.incoming.compare_adopted()
 
     def tick_thrown_away(self) -> None:
         self.incoming.tick_thrown_away()

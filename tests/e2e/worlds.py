@@ -62,9 +62,9 @@ def traced(
 @contextmanager
 def world(release: Release, name: str, *, shards: int, entities: int, **spec: Any) -> Iterator[LiveFleet]:
     """A settled fleet of ``orbit``."""
-    # Where Redis' answer is not there at a switch, its entities stand still until it is. That is safe, and not what is
-    # tested here: three nodes, their disks included, are one machine, and its Redis, which waits for the disk at each
-    # command, was seen to answer half a second late while pods start. With a longer delay, holes come from the moves.
+    # Where the answer is not there at a switch, entities stand still until it is. That is safe, and not what is tested
+    # here: three nodes with all their programs have two cores, and while pods start on them an answer was seen half a
+    # second late (5 ticks with a delay of 200 ms). With a longer delay, holes come from the moves themselves.
     handoff = {"delay": "500ms"} if entities > 500 else {}
     simulation = {"name": "orbit", "seedEntities": entities}
     with traced(release, name, replicas=shards, simulation=simulation, handoff=handoff, **spec) as live:

@@ -82,14 +82,15 @@ def test_too_few_transfers_faults_or_pairs_are_red() -> None:
 
 
 def test_a_campaign_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    state, processes = tmp_path / "state.json", ["--processes", "1"]
-    assert main(["run", "--seeds", "2", "--state", str(state), *processes]) == 0
-    assert main(["run", "--seeds", "4", "--state", str(state), "--figures", str(tmp_path / "f.md"), *processes]) == 0
+    state = tmp_path / "state.json"
+    run = ["run", "--from", "4", "--state", str(state), "--processes", "1"]
+    assert main([*run, "--seeds", "2"]) == 0
+    assert main([*run, "--seeds", "4", "--figures", str(tmp_path / "f.md")]) == 0
     totals = Totals.load(state)
-    assert (totals.first, totals.next_seed) == (0, 4)
+    assert (totals.first, totals.next_seed) == (4, 8)
     assert "| runs | 4 |" in (tmp_path / "f.md").read_text()
     assert main(["run", "--from", "9", "--state", str(state)]) == 2
-    assert "begins at seed 0" in capsys.readouterr().err
+    assert "begins at seed 4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("amount", range(0, 7, 2))

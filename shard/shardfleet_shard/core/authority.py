@@ -16,26 +16,38 @@ from ..errors import InvariantError
 from .columns import U64, Columns, Mask, Schema
 from .id_set import IdSet
 from .manifest import AUTHORITATIVE, FROZEN, PASSING
+from .table import Table
 
 NEVER = np.iinfo(np.int64).max
 
 
 class EntityAuthorityTracker:
-    """Rows by authority. ``rows`` (n) runs parallel to ``states``, ``since_tick``, ``transfers`` and
-    ``not_before_tick``."""
+    """Rows by authority, in no particular order. ``rows`` (n) runs parallel to ``states``, ``since_tick``,
+    ``transfers`` and ``not_before_tick``; all five are views that are good until rows come or go."""
+
+    rows: Columns
+    states: NDArray[np.uint8]
+    since_tick: NDArray[np.int64]
+    """Since when the row is this shard's; what ``recovered_tick`` says of some of them is a bound."""
+    transfers: NDArray[np.int64]
+    """Sequence of the outgoing transfer; 0: none."""
+    not_before_tick: NDArray[np.int64]
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self.rows = schema.empty()
-        self._back = schema.empty()
-        self.states: NDArray[np.uint8] = np.zeros(0, np.uint8)
-        self.since_tick: NDArray[np.int64] = np.zeros(0, np.int64)
-        """Since when the row is this shard's; what ``recovered_tick`` says of some of them is a bound."""
+        self._front, self._back = Table(schema.empty().arrays), Table(schema.empty().arrays)
+        self._marks = Table(
+            {
+                "states": np.zeros(0, np.uint8),
+                "since_tick": np.zeros(0, np.int64),
+                "transfers": np.zeros(0, np.int64),
+                "not_before_tick": np.zeros(0, np.int64),
+            }
+        )
+        self._look_anew()
+        self._stepped = self.rows
         self.recovered_tick = 0
         """Rows with this ``since_tick`` were here before this process: since then, or longer. 0: none were."""
-        self.transfers: NDArray[np.int64] = np.zeros(0, np.int64)
-        """Sequence of the outgoing transfer; 0: none."""
-        self.not_before_tick: NDArray[np.int64] = np.zeros(0, np.int64)
         self.ids = IdSet()
         self.frozen_count = 0
 
@@ -50,20 +62,20 @@ class EntityAuthorityTracker:
         if (twice := self.ids.add(rows.id)) is not None:
             raise InvariantError(f"entity {twice} is here already")
         start, count = len(self), len(rows)
-        self.rows = Columns.concat(self.schema, [self.rows, rows])
-        self.states = np.concatenate([self.states, np.full(count, AUTHORITATIVE, np.uint8)])
-        self.since_tick = np.concatenate([self.since_tick, np.full(count, since_tick, np.int64)])
-        self.transfers = np.concatenate([self.transfers, np.zeros(count, np.int64)])
-        self.not_before_tick = np.concatenate([self.not_before_tick, np.zeros(count, np.int64)])
+        self._front.append(rows.arrays, count)
+        marks = {"states": AUTHORITATIVE, "since_tick": since_tick, "transfers": 0, "not_before_tick": 0}
+        self._marks.append(marks, count)
+        self._look_anew()
         return slice(start, start + count)
 
     def remove(self, mask: Mask) -> Columns:
-        """Takes the rows of ``mask`` (n,) out and returns them; the order of the others stays."""
-        gone, keep = self.rows.take(mask), np.flatnonzero(~mask)
+        """Takes the rows of ``mask`` (n,) out and returns them; others may take their places."""
+        positions = np.flatnonzero(mask)
+        gone = self.rows.take(positions)
         self.ids.remove(gone.id)
-        self.rows = self.rows.take(keep)
-        self.states, self.transfers = self.states[keep], self.transfers[keep]
-        self.since_tick, self.not_before_tick = self.since_tick[keep], self.not_before_tick[keep]
+        self._front.drop(positions)
+        self._marks.drop(positions)
+        self._look_anew()
         self._count_frozen()
         return gone
 
@@ -75,8 +87,13 @@ class EntityAuthorityTracker:
         self.transfers[index] = sequence
 
     def rows_of(self, sequence: int) -> Columns:
-        """Copies of the rows that leave by ``sequence``, in their order at BEGIN."""
-        return self.rows.take(self.transfers == sequence)
+        """Copies of the rows that leave by ``sequence``, by id."""
+        positions = np.flatnonzero(self.transfers == sequence)
+        return self.rows.take(self.by_id(positions))
+
+    def by_id(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``positions``, ordered by the ids that stand there: where rows stand may change while they leave."""
+        return positions[np.argsort(self.rows.id[positions])]
 
     def freeze(self, sequence: int) -> Columns:
         """passing -> frozen: neither simulated nor dropped. Returns the rows."""
@@ -129,11 +146,22 @@ class EntityAuthorityTracker:
 
     def back_buffer(self) -> Columns:
         """A writable copy of all rows: ``step`` works on it, and ``swap`` or nothing makes it the truth."""
-        self._back.copy_from(self.rows)
-        return self._back
+        self._back.become(self._front)
+        self._stepped = Columns(self.schema, self._back.columns())
+        return self._stepped
 
     def swap(self) -> None:
-        self.rows, self._back = self._back, self.rows
+        for name, array in self._back.columns().items():
+            if not np.may_share_memory(array, stepped := self._stepped.arrays[name]):
+                array[...] = stepped  # the plugin put another array in the column's place
+        self._front, self._back = self._back, self._front
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        self.rows = Columns(self.schema, self._front.columns())
+        marks = self._marks.columns()
+        self.states, self.since_tick = marks["states"], marks["since_tick"]
+        self.transfers, self.not_before_tick = marks["transfers"], marks["not_before_tick"]
 
     def _count_frozen(self) -> None:
         self.frozen_count = int(np.count_nonzero(self.states == FROZEN))

@@ -152,7 +152,7 @@ class Schema:
 class Columns:
     """n rows as parallel arrays. ``rows.position`` is (n, dimensions) f64; ``rows["mass"]`` an extra column.
 
-    Operations return new rows, except ``copy_from``. Arrays of unpacked rows are read-only.
+    Operations return new rows. Arrays of unpacked rows are read-only.
     """
 
     __slots__ = ("arrays", "schema")
@@ -195,16 +195,6 @@ class Columns:
 
     def copy(self) -> Self:
         return type(self)(self.schema, {name: array.copy() for name, array in self.arrays.items()})
-
-    def copy_from(self, other: Columns) -> Self:
-        """Becomes a copy of ``other``, keeping its own memory where the sizes agree. Returns itself."""
-        for name, array in other.arrays.items():
-            mine = self.arrays[name]
-            if mine.shape == array.shape and mine.flags.writeable:
-                np.copyto(mine, array)
-            else:
-                self.arrays[name] = array.copy()
-        return self
 
     def with_version_raised(self) -> Self:
         """The same rows one handoff later: version + 1, a new array; the other columns are shared."""

@@ -62,7 +62,7 @@ class OutgoingTransfers:
         context = self.context
         self._sequence += 1
         transfer = TransferId(context.shard, context.epoch, self._sequence)
-        rows = context.tracker.rows.take(planned.index)
+        rows = context.tracker.rows.take(context.tracker.by_id(planned.index))
         outgoing = Outgoing(
             id=transfer,
             target=planned.target,

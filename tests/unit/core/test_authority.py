@@ -39,7 +39,8 @@ def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]])
         if name == "add":
             ids = list(range(fresh, fresh + number))
             fresh += number
-            tracker.add(SCHEMA.rows(id=ids, position=np.zeros((number, 2)), version=sequence), since_tick=fresh)
+            rows = SCHEMA.rows(id=ids, position=np.zeros((number, 2)), version=sequence, mass=ids)
+            tracker.add(rows, since_tick=fresh)
             oracle.update({entity: Row(sequence, fresh) for entity in ids})
         elif name == "begin" and not mine:
             chosen = [entity for entity, row in oracle.items() if row.transfer == 0][:number]
@@ -63,11 +64,18 @@ def test_it_does_what_a_dictionary_would(operations: list[tuple[str, int, int]])
             assert left_by.tolist() == [sequence] * len(mine)
             for entity in mine:
                 del oracle[entity]
-        assert tracker.rows.id.tolist() == list(oracle)
-        assert tracker.states.tolist() == [row.state for row in oracle.values()]
-        assert tracker.since_tick.tolist() == [row.since for row in oracle.values()]
-        assert tracker.transfers.tolist() == [row.transfer for row in oracle.values()]
-        assert tracker.not_before_tick.tolist() == [row.not_before for row in oracle.values()]
+        found = zip(
+            tracker.rows.version.tolist(),
+            tracker.since_tick.tolist(),
+            tracker.states.tolist(),
+            tracker.transfers.tolist(),
+            tracker.not_before_tick.tolist(),
+            strict=True,
+        )
+        assert {entity: Row(*row) for entity, row in zip(tracker.rows.id.tolist(), found, strict=True)} == oracle
+        assert tracker.rows["mass"].tolist() == tracker.rows.id.tolist()
+        leaving = tracker.rows_of(sequence).id.tolist()
+        assert leaving == sorted(entity for entity, row in oracle.items() if row.transfer == sequence)
         assert len(tracker.ids) == len(oracle)
         assert all(entity in tracker.ids for entity in oracle)
         assert tracker.frozen_count == sum(row.state == FROZEN for row in oracle.values())
@@ -88,3 +96,12 @@ def test_a_step_that_is_not_swapped_in_never_happened() -> None:
     tracker.back_buffer().position[:] = 9.0
     tracker.swap()
     assert tracker.rows.position.tolist() == [[9.0, 9.0]]
+
+
+def test_another_array_in_a_columns_place_counts_as_its_values() -> None:
+    tracker = EntityAuthorityTracker(SCHEMA)
+    tracker.add(SCHEMA.rows(id=[1, 2], position=np.zeros((2, 2))), since_tick=1)
+    rows = tracker.back_buffer()
+    rows.arrays["mass"] = np.array([3.0, 4.0])
+    tracker.swap()
+    assert tracker.rows["mass"].tolist() == [3.0, 4.0] and tracker.rows["mass"].dtype == np.float32

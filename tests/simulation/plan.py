@@ -32,7 +32,7 @@ CALM = 0.04
 RARE = ("source canceling", "source frozen", "source withdrawn", "target rejecting")
 """States that a transfer seldom comes into by itself: aimed at more often."""
 RAREST = ("source withdrawn", "target rejecting")
-RARELY = 0.16
+RARELY = 0.5
 """Share of the plans with one more fault, at one of these."""
 OFTEN_RARE = 0.35
 """Share of the aims that are at one of these."""
@@ -139,7 +139,7 @@ def _with_rare(faults: list[Fault], plan: Plan) -> list[Fault]:
     if not faults or draws.random() >= RARELY:
         return faults
     # These two meet such a state least of all.
-    kind = draws.choice(["step fails", "frame doubled"] if draws.random() < 0.3 else list(KINDS))
+    kind = draws.choice(["step fails", "frame doubled"] if draws.random() < 0.15 else list(KINDS))
     at_us = draws.randint(FIRST_FAULT_US, plan.faulty_us)
     rare = Fault(
         kind=kind, at_us=at_us, shard=draws.randrange(plan.shards), aim=draws.choice(RAREST),

@@ -61,20 +61,11 @@ def handoff_figure(story: Story, axis: TimeAxis) -> Html:
         strip = _bars(title, np.array([frozen, np.zeros_like(frozen)]), max(1, int(frozen.max())), "", axis)
         rows.append(_row(title, strip, f"{len(story.frozen_us):,}"))
     scale = f"The highest bar is {count(most, 'handoff')} in {duration(axis.shown_s / BINS)}; " if most else ""
-    return tag(
-        "figure",
-        tag("div", *rows, _time_axis(axis), class_="rows"),
-        tag(
-            "figcaption",
-            tag(
-                "p",
-                f"{scale}heights grow with the square root. Above the line: the target began with the source's "
-                "final state. Below: it moved the offer forward by itself. ▲: a dead shard was taken over.",
-                class_="soft",
-            ),
-        ),
-        folded("The same as a table", _handoff_table(story, pairs)),
+    words = (
+        f"{scale}heights grow with the square root. Above the line: the target began with the source's final state. "
+        "Below: it moved the offer forward by itself. ▲: a dead shard was taken over."
     )
+    return _figure(rows, axis, words, _handoff_table(story, pairs))
 
 
 def _pairs(story: Story) -> list[_Pair]:
@@ -163,21 +154,11 @@ def lives_figure(story: Story, axis: TimeAxis) -> Html:
         by_shard[life.shard].append(life)
     rows = [_life_row(story, axis, number, lives) for number, lives in list(by_shard.items())[:LIFE_ROWS]]
     hidden = len(story.shards) - len(rows)
-    return tag(
-        "figure",
-        tag("div", *rows, _time_axis(axis), class_="rows"),
-        tag(
-            "figcaption",
-            tag(
-                "p",
-                "Each bar is one process, an epoch; at the right their number. ■: ended in order. ✕: killed, or ended "
-                "without a word. ▶: no end was recorded.",
-                f" {count(hidden, 'shard')} more are in the trace." if hidden else "",
-                class_="soft",
-            ),
-        ),
-        folded("The same as a table", _life_table(story, axis)),
+    words = (
+        "Each bar is one process, an epoch; at the right their number. ■: ended in order. ✕: killed, or ended without "
+        "a word. ▶: no end was recorded." + (f" {count(hidden, 'shard')} more are in the trace." if hidden else "")
     )
+    return _figure(rows, axis, words, _life_table(story, axis))
 
 
 def _life_row(story: Story, axis: TimeAxis, shard: int, lives: list[Life]) -> Html:
@@ -228,6 +209,16 @@ def _limited(caption: str, rows: int) -> str:
 
 def _seconds(axis: TimeAxis, unix_us: int) -> str:
     return f"{(unix_us - axis.begin_us) / 1_000_000:.1f} s"
+
+
+def _figure(rows: list[Html], axis: TimeAxis, words: str, same: Html) -> Html:
+    """Rows over their axis, what the marks mean, and the same as a table."""
+    return tag(
+        "figure",
+        tag("div", *rows, _time_axis(axis), class_="rows"),
+        tag("figcaption", tag("p", words, class_="soft")),
+        folded("The same as a table", same),
+    )
 
 
 def _row(name: object, strip: Html, total: str) -> Html:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import output
+from .cluster_options import with_cluster_options
 
 if TYPE_CHECKING:
     from .forward import Cluster
@@ -23,21 +24,6 @@ MAX_IDS = 256
 HELP = "Look at the fleets of a cluster. Needs kubectl, and the rights of ClusterRole shardfleet-viewer."
 
 Fleet = Annotated[str, typer.Argument(metavar="FLEET", help="Default: the only fleet of the namespace.")]
-Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="NAME", help="The fleet's. Default: the context's.")
-]
-Operator = Annotated[
-    str,
-    typer.Option(
-        "--operator-namespace",
-        metavar="NAME",
-        envvar="SHARDFLEET_OPERATOR_NAMESPACE",
-        help="Where the operator is. Default: it is looked for everywhere.",
-    ),
-]
-Context = Annotated[str, typer.Option("--context", metavar="NAME", help="Of the kubeconfig.")]
-Kubeconfig = Annotated[str, typer.Option("--kubeconfig", metavar="FILE", help="Default: as kubectl finds it.")]
-As = Annotated[str, typer.Option("--as", metavar="USER", help="Look as this user, as kubectl --as.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second, until Ctrl-C.")]
 
@@ -53,9 +39,10 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    for command in (status, transfers, entity, watch, logs):
-        app.command(command.__name__)(command)
-    app.command("map")(live_map)
+    for command in (status, transfers, entity, watch):
+        app.command(command.__name__)(with_cluster_options(command))
+    app.command("logs")(with_cluster_options(logs, without=frozenset({"operator_namespace"})))
+    app.command("map")(with_cluster_options(live_map))
     return app
 
 
@@ -74,11 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def status(
     fleet: Fleet = "",
-    namespace: Namespace = "",
-    operator_namespace: Operator = "",
-    context: Context = "",
-    kubeconfig: Kubeconfig = "",
-    user: As = "",
+    *,
+    cluster: Cluster,
     again: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -93,16 +77,13 @@ def status(
     async def show(remote: RemoteFleet) -> None:
         _show(await remote.get("status"), status_text, as_json=as_json, again=again)
 
-    _run(_cluster(namespace, operator_namespace, context, kubeconfig, user), fleet, show, again=again)
+    _run(cluster, fleet, show, again=again)
 
 
 def transfers(
     fleet: Fleet = "",
-    namespace: Namespace = "",
-    operator_namespace: Operator = "",
-    context: Context = "",
-    kubeconfig: Kubeconfig = "",
-    user: As = "",
+    *,
+    cluster: Cluster,
     again: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -120,17 +101,14 @@ def transfers(
     async def show(remote: RemoteFleet) -> None:
         _show(await remote.get("transfers"), text, as_json=as_json, again=again)
 
-    _run(_cluster(namespace, operator_namespace, context, kubeconfig, user), fleet, show, again=again)
+    _run(cluster, fleet, show, again=again)
 
 
 def entity(
     entity_id: Annotated[int, typer.Argument(metavar="ID", min=0, max=2**64 - 1, help="The entity.")],
     fleet: Fleet = "",
-    namespace: Namespace = "",
-    operator_namespace: Operator = "",
-    context: Context = "",
-    kubeconfig: Kubeconfig = "",
-    user: As = "",
+    *,
+    cluster: Cluster,
     as_json: AsJson = False,
 ) -> None:
     """Show who owns an entity, since when, and where it is.
@@ -150,7 +128,7 @@ def entity(
         else:
             print_whereabouts(found, now_us=SystemClock().now_unix_us())
 
-    _run(_cluster(namespace, operator_namespace, context, kubeconfig, user), fleet, show, again=False)
+    _run(cluster, fleet, show, again=False)
 
 
 def watch(
@@ -162,11 +140,8 @@ def watch(
     duration: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Stop after this long. Default: at Ctrl-C.")
     ] = None,
-    namespace: Namespace = "",
-    operator_namespace: Operator = "",
-    context: Context = "",
-    kubeconfig: Kubeconfig = "",
-    user: As = "",
+    *,
+    cluster: Cluster,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row, each on its line.")] = False,
 ) -> None:
     """Stream the rows of all shards until Ctrl-C.
@@ -197,7 +172,7 @@ def watch(
                     watching.print_rows([row], as_json=as_json)
                 raise ShardfleetError("the operator ended the stream: it was replaced, or the fleet is gone; ask again")
 
-    _run(_cluster(namespace, operator_namespace, context, kubeconfig, user), fleet, show, again=False)
+    _run(cluster, fleet, show, again=False)
 
 
 def logs(
@@ -205,10 +180,8 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, also with pods that come later.")] = False,
     shard: Annotated[str, typer.Option(metavar="NAME", help="This shard only, such as arena-0.")] = "",
     tail: Annotated[int, typer.Option(metavar="LINES", min=-1, help="The last lines of each shard; -1: all.")] = -1,
-    namespace: Namespace = "",
-    context: Context = "",
-    kubeconfig: Kubeconfig = "",
-    user: As = "",
+    *,
+    cluster: Cluster,
 ) -> None:
     """Print what the shards of a fleet say, each line after its shard's name.
 
@@ -223,7 +196,7 @@ def logs(
 
     options = pod_logs.LogOptions(shard=shard, follow=follow, tail=tail)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(pod_logs.logs(_cluster(namespace, "", context, kubeconfig, user), fleet, options))
+        asyncio.run(pod_logs.logs(cluster, fleet, options))
 
 
 def live_map(
@@ -234,11 +207,8 @@ def live_map(
     opens: Annotated[
         bool, typer.Option("--open/--no-open", help="Open it in a browser, where there is a screen.")
     ] = True,
-    namespace: Namespace = "",
-    operator_namespace: Operator = "",
-    context: Context = "",
-    kubeconfig: Kubeconfig = "",
-    user: As = "",
+    *,
+    cluster: Cluster,
 ) -> None:
     """Show the live map in a browser, through a forward that lasts until Ctrl-C.
 
@@ -253,7 +223,6 @@ def live_map(
 
     from . import remote_map
 
-    cluster = _cluster(namespace, operator_namespace, context, kubeconfig, user)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(remote_map.show(cluster, fleet, port=port, opens=opens))
 
@@ -287,18 +256,6 @@ def _show(found: dict[str, Any], text: Callable[[dict[str, Any]], str], *, as_js
         output.print_json(found, compact=again)
     else:
         print((output.CLEAR_SCREEN if again and output.wants_colour(sys.stdout) else "") + text(found), flush=True)
-
-
-def _cluster(namespace: str, operator_namespace: str, context: str, kubeconfig: str, user: str) -> Cluster:
-    from .forward import Cluster
-
-    return Cluster(
-        namespace=namespace,
-        operator_namespace=operator_namespace,
-        context=context,
-        kubeconfig=kubeconfig,
-        user=user,
-    )
 
 
 def _run(cluster: Cluster, fleet: str, show: Callable[[RemoteFleet], Awaitable[None]], *, again: bool) -> None:

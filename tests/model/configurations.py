@@ -53,62 +53,55 @@ PROPERTIES = (
 )
 
 
-def _configuration(name: str, defines: str, what: str) -> Configuration:
-    return Configuration(name=name, defines=tuple(defines.split()), what=what)
-
-
-CONFIGURATIONS = (
-    _configuration("packets", "TRANSFERS=1", "one transfer, every loss, repetition and order of requests and frames"),
-    _configuration("crash", "TRANSFERS=1 CRASHES=2", "the same, and two crashes of either side at any step"),
-    _configuration(
-        "manifest", "TRANSFERS=1 CRASHES=1 LATE_PUBLISH", "the same with one crash, and manifests that are held up"
-    ),
-    _configuration(
-        "lease", "TRANSFERS=1 CRASHES=2 ZOMBIES=1", "two crashes, one of which leaves the old process running"
-    ),
-    _configuration("return", "TRANSFERS=2 CRASHES=2 ZOMBIES=1", "there and back, two such crashes, journals trimmed"),
-    _configuration("chain", "TRANSFERS=3 CRASHES=1", "there, back and there again, one crash"),
-    _configuration("three", "SHARDS=3 TRANSFERS=2 CRASHES=1", "three shards, two transfers to any of them, one crash"),
-    _configuration("three-lease", "SHARDS=3 TRANSFERS=2 CRASHES=1 ZOMBIES=1", "the same beside an old process"),
-    _configuration("takeover", "SHARDS=3 TRANSFERS=1 CRASHES=2 TAKEOVER", "a dead shard's rows go to another"),
-    _configuration(
-        "takeover-lease",
-        "SHARDS=2 TRANSFERS=1 CRASHES=2 ZOMBIES=1 TAKEOVER",
-        "the same between two shards, beside an old process",
-    ),
-    _configuration(
-        "takeover-return", "TRANSFERS=2 CRASHES=2 TAKEOVER", "a row that was taken over goes on, and comes back"
-    ),
-    _configuration("takeover-twice", "SHARDS=3 TRANSFERS=1 CRASHES=2 TAKEOVER=2", "the taker is taken over as well"),
-    _configuration("takeover-life", "TRANSFERS=1 CRASHES=2 TAKEOVER LIFE=1", "of a shard with spawns and despawns"),
-    _configuration("life", "TRANSFERS=1 CRASHES=1 LIFE=2", "spawn, transfer, despawn, and the same id again"),
-    _configuration("life-return", "TRANSFERS=2 CRASHES=1 LIFE=1", "spawn, there and back, despawn, one crash"),
-    _configuration("life-three", "SHARDS=3 TRANSFERS=1 CRASHES=1 LIFE=2", "as life, three shards"),
-    _configuration("forget", "TRANSFERS=1 ROLL_CALL=1 CRASHES=1", "Redis falls back to any earlier moment; one crash"),
-    _configuration("forget-crash", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2", "the same, two crashes"),
-    _configuration(
-        "forget-lease", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2 ZOMBIES=1", "the same, and a shard that misses the roll-call"
-    ),
-    _configuration("forget-twice", "TRANSFERS=1 ROLL_CALL=2", "twice, also in the middle of a roll-call"),
-    _configuration("wipe", "TRANSFERS=2 ROLL_CALL=1 WIPE", "there and back, Redis loses everything once"),
-    _configuration("wipe-crash", "TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "the same once, and a crash after it"),
-    _configuration("forget-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=1", "as forget, three shards"),
-    _configuration("forget-chain", "SHARDS=3 TRANSFERS=2 ROLL_CALL=1", "the same, two transfers, no crash"),
-    _configuration("forget-life", "TRANSFERS=1 ROLL_CALL=1 CRASHES=1 LIFE=1", "as forget, with spawn and despawn"),
-    _configuration("forget-takeover", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER", "as forget-crash, with a takeover"),
-    _configuration(
-        "forget-takeover-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER", "the same, by a third shard"
-    ),
-    _configuration(
-        "forget-takeover-third",
-        "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER BY_THE_THIRD",
-        "the same, by the last of the three alone",
-    ),
-    _configuration("wipe-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "as wipe-crash, three shards"),
-    _configuration("ends-crash", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 ENDS", "no endless run after the faults: as lease"),
-    _configuration("ends-takeover", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 TAKEOVER ENDS", "the same, as takeover-lease"),
-    _configuration("ends-life", "TRANSFERS=1 CRASHES=1 LIFE=1 ENDS", "the same, with spawn and despawn"),
-    _configuration("ends-forget", "TRANSFERS=1 CRASHES=1 ROLL_CALL=1 ENDS", "the same, as forget"),
+CONFIGURATIONS = tuple(
+    Configuration(name=name, defines=tuple(defines.split()), what=what)
+    for name, defines, what in (
+        ("packets", "TRANSFERS=1", "one transfer, every loss, repetition and order of requests and frames"),
+        ("crash", "TRANSFERS=1 CRASHES=2", "the same, and two crashes of either side at any step"),
+        ("manifest", "TRANSFERS=1 CRASHES=1 LATE_PUBLISH", "the same with one crash, and manifests that are held up"),
+        ("lease", "TRANSFERS=1 CRASHES=2 ZOMBIES=1", "two crashes, one of which leaves the old process running"),
+        ("return", "TRANSFERS=2 CRASHES=2 ZOMBIES=1", "there and back, two such crashes, journals trimmed"),
+        ("chain", "TRANSFERS=3 CRASHES=1", "there, back and there again, one crash"),
+        ("three", "SHARDS=3 TRANSFERS=2 CRASHES=1", "three shards, two transfers to any of them, one crash"),
+        ("three-lease", "SHARDS=3 TRANSFERS=2 CRASHES=1 ZOMBIES=1", "the same beside an old process"),
+        ("takeover", "SHARDS=3 TRANSFERS=1 CRASHES=2 TAKEOVER", "a dead shard's rows go to another"),
+        (
+            "takeover-lease",
+            "SHARDS=2 TRANSFERS=1 CRASHES=2 ZOMBIES=1 TAKEOVER",
+            "the same between two shards, beside an old process",
+        ),
+        ("takeover-return", "TRANSFERS=2 CRASHES=2 TAKEOVER", "a row that was taken over goes on, and comes back"),
+        ("takeover-twice", "SHARDS=3 TRANSFERS=1 CRASHES=2 TAKEOVER=2", "the taker is taken over as well"),
+        ("takeover-life", "TRANSFERS=1 CRASHES=2 TAKEOVER LIFE=1", "of a shard with spawns and despawns"),
+        ("life", "TRANSFERS=1 CRASHES=1 LIFE=2", "spawn, transfer, despawn, and the same id again"),
+        ("life-return", "TRANSFERS=2 CRASHES=1 LIFE=1", "spawn, there and back, despawn, one crash"),
+        ("life-three", "SHARDS=3 TRANSFERS=1 CRASHES=1 LIFE=2", "as life, three shards"),
+        ("forget", "TRANSFERS=1 ROLL_CALL=1 CRASHES=1", "Redis falls back to any earlier moment; one crash"),
+        ("forget-crash", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2", "the same, two crashes"),
+        (
+            "forget-lease",
+            "TRANSFERS=1 ROLL_CALL=1 CRASHES=2 ZOMBIES=1",
+            "the same, and a shard that misses the roll-call",
+        ),
+        ("forget-twice", "TRANSFERS=1 ROLL_CALL=2", "twice, also in the middle of a roll-call"),
+        ("wipe", "TRANSFERS=2 ROLL_CALL=1 WIPE", "there and back, Redis loses everything once"),
+        ("wipe-crash", "TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "the same once, and a crash after it"),
+        ("forget-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=1", "as forget, three shards"),
+        ("forget-chain", "SHARDS=3 TRANSFERS=2 ROLL_CALL=1", "the same, two transfers, no crash"),
+        ("forget-life", "TRANSFERS=1 ROLL_CALL=1 CRASHES=1 LIFE=1", "as forget, with spawn and despawn"),
+        ("forget-takeover", "TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER", "as forget-crash, with a takeover"),
+        ("forget-takeover-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER", "the same, by a third shard"),
+        (
+            "forget-takeover-third",
+            "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 CRASHES=2 TAKEOVER BY_THE_THIRD",
+            "the same, by the last of the three alone",
+        ),
+        ("wipe-three", "SHARDS=3 TRANSFERS=1 ROLL_CALL=1 WIPE CRASHES=1", "as wipe-crash, three shards"),
+        ("ends-crash", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 ENDS", "no endless run after the faults: as lease"),
+        ("ends-takeover", "TRANSFERS=1 CRASHES=2 ZOMBIES=1 TAKEOVER ENDS", "the same, as takeover-lease"),
+        ("ends-life", "TRANSFERS=1 CRASHES=1 LIFE=1 ENDS", "the same, with spawn and despawn"),
+        ("ends-forget", "TRANSFERS=1 CRASHES=1 ROLL_CALL=1 ENDS", "the same, as forget"),
+    )
 )
 
 VARIANTS = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -79,3 +80,19 @@ def pods(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
             yield where, one
         elif "template" in one.get("spec", {}):
             yield where, one["spec"]["template"]
+
+
+def decoded(secret: Object) -> dict[str, str]:
+    """A Secret's data."""
+    return {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
+
+
+def notes(values: Mapping[str, Any], kubeconfig: str) -> str:
+    """What an install tells who did it."""
+    result = helm(
+        "install", "shardfleet", str(CHART), "-n", NAMESPACE, "--dry-run=client",
+        "--disable-openapi-validation", *options(values),
+        environ={"KUBECONFIG": kubeconfig},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout.partition("NOTES:")[2]

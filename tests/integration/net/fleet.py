@@ -36,6 +36,8 @@ QUICK = LinkLimits(
     silent_pings=3_000,
 )
 """Patient with those who are late, as all here are on a busy machine."""
+PATIENT = replace(QUICK, dial_grace_us=60_000_000)
+"""The side that should not dial does not, however long the other takes."""
 
 
 async def eventually(condition: Callable[[], Any], what: str = "") -> None:

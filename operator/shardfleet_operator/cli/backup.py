@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .fleet import Data, FleetName, RedisUrl
+from .options import AsJson
 from .output import print_json
 
 if TYPE_CHECKING:
     from ..copying import Restored
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .exits import EXIT_BROKEN
+from .options import AsJson
 from .output import print_json, print_progress
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="What 'shardfleet local up --trace DIR' wrote.")]
@@ -16,7 +17,6 @@ Bound = Annotated[
     float | None,
     typer.Option("--bound", metavar="SECONDS", help="How long an entity may go unsimulated. Default: 5."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -8,9 +8,7 @@ import typer
 
 from .exits import EXIT_USAGE
 from .fleet import Data, FleetName, RedisUrl
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-EntityId = Annotated[int, typer.Argument(metavar="ID", min=0, max=2**64 - 1, help="The entity.")]
+from .options import AsJson, EntityId, RowsAsJson, WatchDuration, WatchedIds, WatchInterval
 
 
 def register(app: typer.Typer) -> None:
@@ -133,17 +131,13 @@ def despawn(
 
 
 def watch(
-    ids: Annotated[str | None, typer.Option(metavar="ID,ID,...", help="These entities only. Default: all.")] = None,
-    interval: Annotated[
-        str, typer.Option(metavar="DURATION", help="Between two pictures of a shard, such as 500ms; 0s: as published.")
-    ] = "1s",
-    duration: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Stop after this long. Default: at Ctrl-C.")
-    ] = None,
+    ids: WatchedIds = None,
+    interval: WatchInterval = "1s",
+    duration: WatchDuration = None,
     data: Data = None,
     redis_url: RedisUrl = None,
     fleet: FleetName = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row, each on its line.")] = False,
+    as_json: RowsAsJson = False,
 ) -> None:
     """Stream the rows of all shards until Ctrl-C.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .exits import EXIT_BROKEN
+from .options import AsJson
 
 if TYPE_CHECKING:
     from ..kube import KubeObject
@@ -29,7 +30,7 @@ def fleets(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete them all, entities included, and wait until they are gone.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """List the ShardFleets of a cluster.
 

@@ -12,6 +12,7 @@ import typer
 
 from . import output
 from .cluster_options import with_cluster_options
+from .options import AsJson, EntityId, RowsAsJson, WatchDuration, WatchedIds, WatchInterval
 
 if TYPE_CHECKING:
     from .forward import Cluster
@@ -24,7 +25,6 @@ MAX_IDS = 256
 HELP = "Look at the fleets of a cluster. Needs kubectl, and the rights of ClusterRole shardfleet-viewer."
 
 Fleet = Annotated[str, typer.Argument(metavar="FLEET", help="Default: the only fleet of the namespace.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second, until Ctrl-C.")]
 
 
@@ -105,7 +105,7 @@ def transfers(
 
 
 def entity(
-    entity_id: Annotated[int, typer.Argument(metavar="ID", min=0, max=2**64 - 1, help="The entity.")],
+    entity_id: EntityId,
     fleet: Fleet = "",
     *,
     cluster: Cluster,
@@ -133,16 +133,12 @@ def entity(
 
 def watch(
     fleet: Fleet = "",
-    ids: Annotated[str | None, typer.Option(metavar="ID,ID,...", help="These entities only. Default: all.")] = None,
-    interval: Annotated[
-        str, typer.Option(metavar="DURATION", help="Between two pictures of a shard, such as 500ms; 0s: as published.")
-    ] = "1s",
-    duration: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Stop after this long. Default: at Ctrl-C.")
-    ] = None,
+    ids: WatchedIds = None,
+    interval: WatchInterval = "1s",
+    duration: WatchDuration = None,
     *,
     cluster: Cluster,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row, each on its line.")] = False,
+    as_json: RowsAsJson = False,
 ) -> None:
     """Stream the rows of all shards until Ctrl-C.
 

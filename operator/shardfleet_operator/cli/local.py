@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .fleet import URL_VARIABLE, Data
+from .options import AsJson
 
 if TYPE_CHECKING:
     from ..local.folder import DataFolder
@@ -132,7 +133,7 @@ def up(
 @app.command("status", short_help="Show a fleet that runs, or how its last run ended.")
 def status(
     data: Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the shards of a fleet that runs on this machine, or how its last run ended.
 

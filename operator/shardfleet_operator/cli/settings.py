@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from .exits import EXIT_USAGE
+from .options import AsJson
 from .output import print_json, style, table
 
 FleetFile = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The fleet's YAML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:

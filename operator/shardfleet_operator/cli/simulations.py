@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from .exits import EXIT_BROKEN
+from .options import AsJson
 from .output import print_json, style, table
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 from shardfleet_shard.core.stats import ShardStats
 
+from ..handoff_rate import HandoffRate
 from ..local.world import World
 
 GATHER_US = 2_000_000
@@ -26,7 +26,7 @@ class FleetFigures:
         self.counters: Mapping[str, int] | None = None
         self.active_transfers = 0
         self._gathered_us = 0
-        self._completed: deque[tuple[int, int]] = deque()
+        self._rate = HandoffRate(window_us=RATE_WINDOW_US)
 
     async def gather(self, world: World, now_us: int, shards: Sequence[str]) -> None:
         """Reads, unless that was done a moment ago. Raises ``StoreError``."""
@@ -40,16 +40,11 @@ class FleetFigures:
         }
         self.counters = await world.admin.counters()
         (self.active_transfers,) = await world.store.call([("ZCARD", f"{world.store.prefix}active")])
-        self._completed.append((now_us, self.counters["completed_entities"]))
-        while len(self._completed) > 2 and self._completed[1][0] <= now_us - RATE_WINDOW_US:
-            self._completed.popleft()
+        self._rate.read(self.counters["completed_entities"], now_us)
 
     @property
     def handoffs_per_second(self) -> float:
-        if len(self._completed) < 2:
-            return 0.0
-        (first_us, first), (last_us, last) = self._completed[0], self._completed[-1]
-        return (last - first) * 1_000_000 / max(1, last_us - first_us)
+        return self._rate.per_second
 
     @property
     def skewed(self) -> list[str]:

@@ -5,13 +5,13 @@ Every process counts from its own start, so the last figures of each (shard, epo
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from shardfleet_shard.core.stats import ShardStats
 
+from ..handoff_rate import HandoffRate
 from ..plan import Process as PlanProcess
 from .report import Process, merged
 
@@ -107,7 +107,7 @@ class Figures:
     stats: dict[Process, ShardStats] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     _newest: dict[str, int] = field(default_factory=dict)
-    _completed: deque[tuple[int, int]] = field(default_factory=deque)
+    _rate: HandoffRate = field(default_factory=lambda: HandoffRate(window_us=RATE_WINDOW_US))
 
     def take_headers(self, headers: Iterable[Mapping[str, Any]]) -> None:
         """Manifest headers, as they are stored; one a shard."""
@@ -119,16 +119,11 @@ class Figures:
 
     def take_counters(self, counters: Mapping[str, int], now_us: int) -> None:
         self.counters = dict(counters)
-        self._completed.append((now_us, counters.get("completed_entities", 0)))
-        while len(self._completed) > 2 and self._completed[1][0] <= now_us - RATE_WINDOW_US:
-            self._completed.popleft()
+        self._rate.read(counters.get("completed_entities", 0), now_us)
 
     @property
     def handoffs_per_second(self) -> float:
-        if len(self._completed) < 2:
-            return 0.0
-        (first_us, first), (last_us, last) = self._completed[0], self._completed[-1]
-        return (last - first) * 1_000_000 / max(1, last_us - first_us)
+        return self._rate.per_second
 
     @property
     def handoffs(self) -> int:

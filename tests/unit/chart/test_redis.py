@@ -25,14 +25,18 @@ def test_redis() -> None:
     lines = set(data["valkey.conf"].splitlines())
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction", "user default off"} <= lines
     assert f"user shardfleet on #{hashlib.sha256(password.encode()).hexdigest()} {acl_rule()}" in lines
-    assert password not in data["valkey.conf"]
+    restore = data["restore-password"]
+    assert len(restore) == 32 and restore != password
+    assert f"user restore on #{hashlib.sha256(restore.encode()).hexdigest()} {acl_rule()} +restore" in lines
+    assert password not in data["valkey.conf"] and restore not in data["valkey.conf"]
     redis = of_kind(found, "StatefulSet")["shardfleet-redis"]["spec"]
     [claim] = redis["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "data" and claim["spec"]["resources"] == {"requests": {"storage": "8Gi"}}
     spec = redis["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert {mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]} == {"/data", "/etc/valkey"}
-    assert password not in yaml.dump([one for one in found if one["kind"] != "Secret"])
+    others = yaml.dump([one for one in found if one["kind"] != "Secret"])
+    assert password not in others and restore not in others
     assert not of_kind(found, "PodDisruptionBudget")
     assert decoded(of_kind(render(), "Secret")["shardfleet-redis"])["password"] != password, (
         "made anew, not written here"

@@ -20,7 +20,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-throughput bench-operator chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e fuzz lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-throughput bench-costs bench-operator flame chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e fuzz lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -95,6 +95,14 @@ bench-quick: install ## every figure once, in under a minute, into build/bench.j
 
 bench-throughput: install ## handoffs a second by shards, entities and Redis' durability, into build/throughput.json
 	$(BIN)/python -m tests.performance.bench.throughput --out build/throughput.json
+
+bench-costs: install ## what features, wide rows and many entities cost, into build/costs.json; ONLY=NAME, QUICK=1
+	$(BIN)/python -m tests.performance.bench.costs $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) --out build/costs.json
+
+# py-spy is of no use elsewhere; on Linux it wants root to look into a process that is not its child.
+flame: install ## two flame graphs of a loaded shard, into docs/images
+	$(BIN)/python -m pip install --quiet 'py-spy>=0.4,<1'
+	$(BIN)/python -m tests.performance.flame --out docs/images
 
 # atheris is of no use elsewhere, and has wheels for Linux alone.
 fuzz: install ## whatever reads bytes of others, given bytes of nobody, for MINUTES=10; TARGET=frame for one alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 _HEAD = """
@@ -39,10 +40,18 @@ VERSIONS = {"first": _FIRST, "second": _SECOND, "upgrade": _SECOND + _UPGRADE}
 
 def install(folder: Path, version: str) -> Path:
     """Puts simulation `drift` in that version under ``folder``; the result goes onto PYTHONPATH."""
-    site = folder / version
-    info = site / "drift-1.dist-info"
+    return install_package(folder / version, "drift", _HEAD + VERSIONS[version], {"drift": "Drift"})
+
+
+def install_package(site: Path, name: str, source: str, simulations: Mapping[str, str]) -> Path:
+    """Puts a package of one module into the new folder ``site``, which goes onto PYTHONPATH.
+
+    ``simulations``: the class of each, by the simulation's name.
+    """
+    info = site / f"{name}-1.dist-info"
     info.mkdir(parents=True)
-    (site / "drift.py").write_text(_HEAD + VERSIONS[version])
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: drift\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[shardfleet.simulations]\ndrift = drift:Drift\n")
+    (site / f"{name}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    entries = "".join(f"{simulation} = {name}:{plugin}\n" for simulation, plugin in simulations.items())
+    (info / "entry_points.txt").write_text("[shardfleet.simulations]\n" + entries)
     return site

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import page_costs
+
 PAGE = Path("docs/performance.md")
 PEERS = (
     # Measured by others, on a machine of this size; what is not known is left out.
@@ -27,8 +29,10 @@ FIGURES = (
 )
 
 
-def text(bench: Mapping[str, Any], throughput: Mapping[str, Any]) -> str:
-    return "\n".join([*_head(bench), *_rates(throughput), *_peers(throughput), *_figures(bench), ""])
+def text(bench: Mapping[str, Any], throughput: Mapping[str, Any], costs: Mapping[str, Any] | None = None) -> str:
+    """The page; without ``costs`` it lacks what they would say."""
+    parts = [*_head(bench), *_rates(throughput), *_peers(throughput), *_figures(bench)]
+    return "\n".join([*parts, *(page_costs.sections(costs) if costs is not None else ()), ""])
 
 
 def _head(bench: Mapping[str, Any]) -> Iterable[str]:
@@ -139,9 +143,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.performance.page", description=__doc__)
     parser.add_argument("--bench", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--throughput", type=Path, default=Path("build/throughput.json"))
+    parser.add_argument("--costs", type=Path, default=Path("build/costs.json"), help="left out where it is not there")
     options = parser.parse_args()
+    wanted = [options.bench, options.throughput, *([options.costs] if options.costs.exists() else [])]
     try:
-        read = [json.loads(path.read_text()) for path in (options.bench, options.throughput)]
+        read = [json.loads(path.read_text()) for path in wanted]
     except (OSError, ValueError) as error:
         print(f"{error}; run make bench and make bench-throughput first", file=sys.stderr)
         return 2

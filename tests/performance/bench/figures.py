@@ -102,9 +102,9 @@ class Figures:
         yield f"{'figure':<28} {'min':>12} {'median':>12} {'max':>12}  {'unit':<12} {'wanted':<12} runs"
         missed = set(self.missed())
         for name, figure in self.to_dict().items():
-            numbers = " ".join(f"{_short(figure[key]):>12}" for key in ("min", "median", "max"))
+            numbers = " ".join(f"{short(figure[key]):>12}" for key in ("min", "median", "max"))
             comparison, bound = self.bounds.get(name, ("", None))
-            wanted = "" if bound is None else f"{comparison} {_short(bound)}" + (" (!)" if name in missed else "")
+            wanted = "" if bound is None else f"{comparison} {short(bound)}" + (" (!)" if name in missed else "")
             yield f"{name:<28} {numbers}  {figure['unit']:<12} {wanted:<12} {figure['runs']}"
 
 
@@ -117,7 +117,7 @@ def _holds(value: float, comparison: str, bound: float) -> bool:
     return value >= bound if comparison == ">=" else value <= bound
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     if value == int(value) and abs(value) < 1e12:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -50,19 +50,34 @@ def fleet_file(
 class Fleet:
     """A running fleet; leaving the ``with`` block ends it, whatever happened.
 
+    Args:
+        redis_url: of a Redis that runs already; None for the embedded one.
+        options: further ones of ``local up``.
+        environment: of its processes, beside what they inherit.
+
     Attributes:
         observer: what Redis says of it.
         started_s: monotonic time at which the command was started.
-        redis_url: None for the embedded one.
     """
 
-    def __init__(self, content: Mapping[str, Any], folder: Path, *, redis_url: str | None = None) -> None:
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        folder: Path,
+        *,
+        redis_url: str | None = None,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = str(content["metadata"]["name"])
         self.shards = int(content["spec"]["replicas"])
         self.content = content
         self.folder = folder / self.name
         self.data = self.folder / "data"
-        self.redis_url = redis_url
+        self.options = [*(["--redis", redis_url] if redis_url else []), *options]
+        # Whoever runs a benchmark may have a collector of their own: its cost would be in every figure.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        self.environment = {**inherited, **(environment or {})}
         self.observer: Observer
         self.started_s = 0.0
         self._process: subprocess.Popen[str] | None = None
@@ -74,10 +89,10 @@ class Fleet:
         file.write_text(yaml.safe_dump(dict(self.content)))
         command = [str(Path(sys.executable).with_name("shardfleet")), "local", "up", "-f", str(file)]
         command += ["--data", str(self.data), "--fresh", "--no-map", "--report", "json"]
-        command += ["--redis", self.redis_url] if self.redis_url else []
+        command += self.options
         with (self.folder / "stdout").open("w") as out, (self.folder / "stderr").open("w") as error:
             self.started_s = time.monotonic()
-            self._process = subprocess.Popen(command, stdout=out, stderr=error, text=True)
+            self._process = subprocess.Popen(command, stdout=out, stderr=error, text=True, env=self.environment)
         try:
             self.observer = self._wait("no running fleet", START_TIMEOUT_S, self._connect)
         except BaseException:

@@ -86,6 +86,8 @@ class Sample:
 
     at_s: float
     completed: int
+    """Entities."""
+    completed_transfers: int
     ticks_skipped: int
     requests: int
     """Requests that the shards sent to Redis."""
@@ -102,7 +104,7 @@ class Sample:
     @classmethod
     def take(cls, observer: Observer, root: int, *others: int) -> Sample:
         """``root``: the pid of ``shardfleet local up``; ``others``: of processes that it uses, and did not start."""
-        completed, at_s = observer.handoffs(), time.monotonic()
+        counters, at_s = observer.counters(), time.monotonic()
         stats = observer.stats().values()
         traffic = observer.info("stats")
         commands = observer.info("commandstats")
@@ -113,7 +115,8 @@ class Sample:
             gap_us.merge(shard.gap_us)
         return cls(
             at_s=at_s,
-            completed=completed,
+            completed=counters.get("completed_entities", 0),
+            completed_transfers=counters.get("completed_transfers", 0),
             ticks_skipped=sum(shard.ticks_skipped for shard in stats),
             requests=sum(shard.redis_requests for shard in stats),
             commands=sum(command["calls"] for command in commands.values()),

@@ -130,9 +130,8 @@ def orbit(folder: Path, scale: Scale) -> Values:
     }
 
 
-def kill(folder: Path, scale: Scale) -> Values:
-    """``kill -9`` of one of four shards, 2,000 moving entities: until each of them has an owner that simulates it."""
-    entities = 2_000
+def kill(folder: Path, scale: Scale, *, entities: int = 2_000) -> Values:
+    """``kill -9`` of one of four shards, moving entities: until each of them has an owner that simulates it."""
     with Fleet(fleet_file("kill", shards=4, simulation="linear", entities=entities), folder) as fleet:
         fleet.wait_for_entities(entities)
         fleet.run_for(2.0)

@@ -11,10 +11,12 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from tests.integration.servers import RedisServer
 
@@ -47,6 +49,7 @@ class Row:
     fsync: str = "always"
     tick_rate: int = 20
     handoff: tuple[tuple[str, str], ...] = ()
+    ramp_s: float = RAMP_S
     window_s: float = 20.0
 
     @property
@@ -63,6 +66,23 @@ class Row:
         return self.entities * self.tick_rate / ticks
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What a fleet has beside its row.
+
+    Attributes:
+        simulation: its name; it takes ``speed`` as ``linear`` does.
+        spec: further fields of the fleet's spec.
+        options, environment: as of ``Fleet``.
+    """
+
+    simulation: str = "linear"
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+PLAIN = Variant()
 AS_OFTEN_AS_IT_GOES = 4_000.0
 ROWS = (
     Row(name="200 entities", shards=2, entities=200, speed=AS_OFTEN_AS_IT_GOES),
@@ -82,21 +102,32 @@ ROWS = (
 )  # fmt: skip
 
 
-def measure(row: Row, folder: Path) -> dict[str, float]:
-    """One run of one fleet. Raises ``BenchmarkError`` where it gives no figures."""
+def content_of(row: Row, variant: Variant = PLAIN) -> dict[str, Any]:
+    """The fleet's file."""
     content = fleet_file(
-        "rate", shards=row.shards, simulation="linear", entities=row.entities, parameters={"speed": row.speed}
+        "rate", shards=row.shards, simulation=variant.simulation, entities=row.entities, parameters={"speed": row.speed}
     )
-    content["spec"]["tickRate"] = row.tick_rate
+    content["spec"] |= {"tickRate": row.tick_rate, **variant.spec}
     if row.handoff:
         content["spec"]["handoff"] = dict(row.handoff)
+    return content
+
+
+def measure(row: Row, folder: Path, variant: Variant = PLAIN) -> dict[str, float]:
+    """One run of one fleet. Raises ``BenchmarkError`` where it gives no figures."""
     options = ["--appendonly", "no"] if row.fsync == "off" else ["--appendfsync", row.fsync]
     own = row.fsync != "always"
     with RedisServer(options=options) if own else nullcontext() as server:  # type: ignore[attr-defined]
         pids = [server.process.pid] if server is not None and server.process is not None else []
-        with Fleet(content, folder, redis_url=server.url if server is not None else None) as fleet:
-            fleet.wait_for_handoffs(min(row.entities, round(row.offered_per_second * RAMP_S)))
-            fleet.run_for(RAMP_S)
+        with Fleet(
+            content_of(row, variant),
+            folder,
+            redis_url=server.url if server is not None else None,
+            options=variant.options,
+            environment=variant.environment,
+        ) as fleet:
+            fleet.wait_for_handoffs(min(row.entities, round(row.offered_per_second * row.ramp_s)))
+            fleet.run_for(row.ramp_s)
             first = Sample.take(fleet.observer, fleet.pid, *pids)
             marks = [(first.at_s, first.completed)]
             fleet.run_for(row.window_s, lambda: marks.append((time.monotonic(), fleet.observer.handoffs())))
@@ -107,6 +138,7 @@ def measure(row: Row, folder: Path) -> dict[str, float]:
         raise BenchmarkError("no handoff within the window")
     return {
         "handoffs_per_second": handoffs / seconds,
+        "entities_per_transfer": handoffs / max(1, last.completed_transfers - first.completed_transfers),
         "lowest_second": min((b - a) / (at - before) for (before, a), (at, b) in pairwise(marks) if at > before),
         "ticks_skipped": last.ticks_skipped - first.ticks_skipped,
         "cpu_us_per_handoff": (last.cpu_s - first.cpu_s) * 1e6 / handoffs,

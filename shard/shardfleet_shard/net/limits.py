@@ -16,7 +16,8 @@ class LinkLimits:
     queue_bytes: int = 4 * MAX_FRAME_BYTES
     """Bytes that wait for one peer; what a stuck peer can cost in memory."""
     reserved_frames: int = 64
-    """Room that ``queue_room`` does not offer to the planner: answers, finals and nudges go even while it waits."""
+    """Room that ``queue_room`` does not offer to the planner, with the same share of ``queue_bytes``: answers, finals
+    and nudges go even while it waits."""
     hello_deadline_us: int = 2_000_000
     """A side that has not said Hello by then is no shard."""
     ping_interval_us: int = 250_000

@@ -151,9 +151,12 @@ class Link:
     # --- out -------------------------------------------------------------------------------------------------------
 
     def room(self) -> int:
-        """How many further frames of the largest size the queue takes."""
-        frames = self._limits.queue_frames - len(self._queue)
-        in_bytes = (self._limits.queue_bytes - self.queued_bytes) // self._packets.largest_frame_bytes
+        """How many further frames of the largest size may be planned: the reserved share of frames and of bytes is not
+        offered. An empty queue has room for one, however wide the world's rows are."""
+        limits = self._limits
+        frames = limits.queue_frames - limits.reserved_frames - len(self._queue)
+        reserved_bytes = limits.queue_bytes * limits.reserved_frames // limits.queue_frames
+        in_bytes = (limits.queue_bytes - reserved_bytes - self.queued_bytes) // self._packets.largest_frame_bytes
         return max(0, min(frames, in_bytes))
 
     def send(self, frame: Frame) -> bool:

@@ -170,7 +170,7 @@ class HandoffConnectionManager:
         if record.link is None:
             self._dialer.want_for_a_while(record)
             return 0
-        return max(0, record.link.room() - self._limits.reserved_frames)
+        return record.link.room()
 
     def peer_clock(self, peer: str) -> PeerClock | None:
         """What is known of the peer's clock; None where its current epoch was never linked."""

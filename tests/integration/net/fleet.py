@@ -81,7 +81,9 @@ class Node:
         offset_us: int = 0,
         leases: Any = None,
         credentials: Credentials = INSECURE,
+        schema: Schema = SCHEMA,
     ) -> None:
+        self.schema = schema
         self.name = f"arena-{ordinal}"
         self.ordinal = ordinal
         self.hello: Hello | None = Hello(
@@ -90,7 +92,7 @@ class Node:
             generation="g",
             protocol_version=1,
             fleet="arena",
-            schema_hash=SCHEMA.hash,
+            schema_hash=schema.hash,
         )
         self.limits = limits
         self.clock = SystemClock(offset_us=offset_us)
@@ -107,7 +109,7 @@ class Node:
         self.manager = HandoffConnectionManager(
             hello=lambda: self.hello,
             ordinal=self.ordinal,
-            packets=HandoffPacketManager(SCHEMA, GRID),
+            packets=HandoffPacketManager(self.schema, GRID),
             clock=self.clock,
             generator=random.Random(self.ordinal),
             on_frame=lambda peer, epoch, frame: self.frames.append((peer, epoch, frame)),
@@ -124,7 +126,7 @@ class Node:
         self.hello = replace(self.hello, **changes)
 
     async def start(self, api: ShardApi | None = None) -> None:
-        self.server = ShardServer(self.address, schema=SCHEMA, credentials=self.credentials)
+        self.server = ShardServer(self.address, schema=self.schema, credentials=self.credentials)
         self.address = await self.server.bind()
         await self.server.start(links=self.manager, api=api)  # type: ignore[arg-type]
 

@@ -6,8 +6,11 @@ import asyncio
 import logging
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.frames import Nudge
+from shardfleet_shard.net.limits import LinkLimits
 from shardfleet_shard.net.link import HandoffFrame
 
 from .fleet import PATIENT, QUICK, SCHEMA, Fleet, Node, answer, eventually, final, offer
@@ -192,6 +195,18 @@ async def test_the_queue_is_bounded_and_keeps_room_for_answers() -> None:
         await eventually(lambda: len(one.frames) == 20)
         assert [frame.transfer.sequence for _, _, frame in one.frames] == list(range(1, 21))
         assert zero.manager.queue_room("arena-1") == 12
+
+
+@pytest.mark.parametrize("extra_bytes", [0, 256, 2000])
+async def test_an_empty_queue_has_room_for_rows_of_any_width(extra_bytes: int) -> None:
+    """By default: a world whose rows are taken at all hands them over."""
+    schema = Schema(2, np.dtype([("load", "u1", (extra_bytes,))])) if extra_bytes else SCHEMA
+    limits = LinkLimits(silent_pings=QUICK.silent_pings, hello_deadline_us=QUICK.hello_deadline_us)
+    async with Fleet(*(Node(n, limits=limits, schema=schema) for n in range(2))) as fleet:
+        zero, one = fleet.nodes
+        fleet.observe()
+        await eventually(lambda: zero.up and one.up)
+        assert zero.manager.queue_room("arena-1") > 0
 
 
 async def test_the_queue_is_bounded_in_bytes() -> None:

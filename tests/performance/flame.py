@@ -15,10 +15,17 @@ LOAD = Row(name="flame", shards=4, entities=56_000, speed=1_000.0)
 RAMP_S = 5.0
 RECORD_S = 10
 SAMPLES_PER_SECOND = 200
-MANAGER, LINK = "shardfleet_shard/authority_manager.py", "shardfleet_shard/net/link.py"
+MANAGER = "ServerAuthorityManager"
+MANAGER_FILE, LINK_FILE = "shardfleet_shard/authority_manager.py", "shardfleet_shard/net/link.py"
 GRAPHS = {
-    "flame-tick.svg": ("A shard's ticks", (("_on_tick", MANAGER), ("_end_tick", MANAGER))),
-    "flame-link.svg": ("A shard's links", (("_read", LINK), ("_write", LINK), ("on_frame", MANAGER))),
+    "flame-tick.svg": (
+        "A shard's ticks",
+        ((f"{MANAGER}._on_tick", MANAGER_FILE), (f"{MANAGER}._end_tick", MANAGER_FILE)),
+    ),
+    "flame-link.svg": (
+        "A shard's links",
+        (("Link._read", LINK_FILE), ("Link._write", LINK_FILE), (f"{MANAGER}.on_frame", MANAGER_FILE)),
+    ),
 }
 """File -> title, and the functions that its stacks begin with."""
 
@@ -29,8 +36,9 @@ def record(folder: Path) -> str:
         fleet.wait_for_handoffs(LOAD.entities)
         fleet.run_for(RAMP_S)
         shard, process = min(fleet.shard_processes().items())
-        out = fleet.folder / "stacks"
+        out = folder / "flame.stacks"  # stays, for another drawing
         print(f"{shard}: {RECORD_S} s", file=sys.stderr, flush=True)
+        out.unlink(missing_ok=True)
         command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(process.pid)]
         command += ["--duration", str(RECORD_S), "--rate", str(SAMPLES_PER_SECOND)]
         command += ["--function", "--format", "raw", "--output", str(out)]

@@ -11,11 +11,11 @@ WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 1200, 18, 30
 SMALLEST_SHARE = 0.002
 """Of the graph's width: thinner rectangles show nothing and only make the file large."""
 LETTER_WIDTH = 6.6
-_FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^()]*)\)$")
+_FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^()]*?)(:\d+)?\)$")
 
 STYLE = """
-  :root { --ink: #1b2026; --soft: #59636e; }
-  @media (prefers-color-scheme: dark) { :root { --ink: #e8ebef; --soft: #a3adb8; } }
+  :root { --ink: #1b2026; }
+  @media (prefers-color-scheme: dark) { :root { --ink: #e8ebef; } }
   text { font: 11px "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1b2026; pointer-events: none; }
   .head { font: 14px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
   .own { fill: #9db4cc; } .library { fill: #b9bfc7; }
@@ -58,7 +58,7 @@ def cut(stacks: Iterable[tuple[Stack, int]], roots: Collection[tuple[str, str]])
     for stack, samples in stacks:
         for depth, frame in enumerate(stack):
             name, file = _parts(frame)
-            if any(name == root and file.rpartition(":")[0].endswith(end) for root, end in roots):
+            if any(name == root and file.endswith(end) for root, end in roots):
                 yield stack[depth:], samples
                 break
 
@@ -95,7 +95,8 @@ def _boxes(node: Node, *, x: float, y: float, per_sample: float, all_samples: in
         kind = "own" if "shardfleet" in file else "library"
         tip = escape(f"{name} ({file}): {child.samples / all_samples:.1%}")
         letters = int((width - 6) / LETTER_WIDTH)
-        shown = name if len(name) <= letters else name[: letters - 1] + "…" if letters > 3 else ""
+        shown = name if len(name) <= letters else name.rpartition(".")[2]  # without its class, if that helps
+        shown = shown if len(shown) <= letters else shown[: letters - 1] + "…" if letters > 3 else ""
         label = f'<text x="{x + 3:.1f}" y="{y + 13}">{escape(shown)}</text>' if shown else ""
         box = (
             f'<rect class="{kind}" x="{x:.1f}" y="{y}" width="{max(0.5, width - 0.7):.1f}" height="{ROW_HEIGHT - 1}"/>'
@@ -106,6 +107,6 @@ def _boxes(node: Node, *, x: float, y: float, per_sample: float, all_samples: in
 
 
 def _parts(frame: str) -> tuple[str, str]:
-    """Function, and file with the line."""
+    """Function and file. The line says only where the function begins."""
     match = _FRAME.match(frame)
     return (match["name"], match["file"]) if match else (frame, "")

@@ -173,13 +173,17 @@ class Context:
         caught_up = self.catch_up_together([(rows, first_tick)], last_tick)
         return None if caught_up is None else caught_up[0]
 
+    def earliest_to_catch_up(self, last_tick: int) -> int:
+        """Ticks before it are nobody's, for a shard that is late and begins with the one after ``last_tick``."""
+        return last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US)
+
     def catch_up_together(self, parts: Sequence[tuple[Columns, int]], last_tick: int) -> list[Columns] | None:
         """As ``catch_up``, of several rows at once, each from a first tick of its own.
 
         A step costs its call, however few rows it gets: a shard that was away finds dozens of transfers, and stepping
         each of them by itself would take longer than what it missed. No id may be there twice.
         """
-        earliest_tick = last_tick + 1 - self.grid.ticks_in(CATCH_UP_LIMIT_US)
+        earliest_tick = self.earliest_to_catch_up(last_tick)
         moved = [rows.copy() for rows, _ in parts]
         joins: dict[int, list[int]] = {}
         for number, (rows, first_tick) in enumerate(parts):

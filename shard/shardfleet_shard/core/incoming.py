@@ -443,7 +443,8 @@ class IncomingTransfers:
         """
         context = self.context
         try:
-            expected = context.forward(final, batch.switch_tick, batch.tick)
+            first_tick = max(batch.switch_tick, context.earliest_to_catch_up(batch.tick - 1))
+            expected = context.forward(final, first_tick, batch.tick)
         except SimulationError:
             return  # a peer's rows, and a comparison: no reason to stop; the shard's own step says so if it fails
         context.stats.overlap_ticks += max(0, final_tick + 1 - batch.switch_tick) * len(final)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from shardfleet_shard.core.columns import Columns
-from shardfleet_shard.core.context import Context
+from shardfleet_shard.core.context import CATCH_UP_LIMIT_US, Context
 from shardfleet_shard.core.trace_events import TraceTick
 
 from .interpreter import Interpreter
@@ -68,3 +68,22 @@ def test_without_the_lease_none_of_it_happened(context: Context) -> None:
     context.lease_held = lambda: False
     assert context.catch_up_together(_parts(context), LAST_TICK) is None
     assert (context.effects.ticks, context.stats.catch_up_ticks) == ([], 0)
+
+
+def test_a_handoff_that_was_too_late_to_be_caught_up_with_changed_nothing() -> None:
+    """The target stood still for longer than it ever catches up: the ticks before that are nobody's, on both sides of
+    the comparison."""
+    scenario = Interpreter()
+    for line in ("shards a-0 a-1", "spawn 1 at 9.6,5 moving 4,0", "run 7"):
+        scenario.execute(line)
+    world = scenario.world
+    target = world.find("a-1")
+    world.wait_until(world.clock.now_us + CATCH_UP_LIMIT_US + 2_000_000)
+    world.tick([target])
+    world.settle_queues(held=True)
+    for _ in range(3):
+        world.tick(world.living)
+        world.settle_queues(held=True)
+    stats = target.runtime.context.stats
+    assert stats.handed_over_in == 1 and stats.catch_up_ticks == world.grid.ticks_in(CATCH_UP_LIMIT_US)
+    assert stats.continuity_checked == 1 and stats.continuity_error_max == 0.0

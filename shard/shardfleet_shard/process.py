@@ -21,10 +21,11 @@ import numpy as np
 
 from .authority_manager import LinkedPeers, ServerAuthorityManager
 from .config import FleetConfig
-from .core.requests import Refused
+from .core.requests import Joined, Refused
 from .core.roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
+from .core.row_reader import RowReader
 from .core.ticks import TickGrid
-from .errors import SchemaChanged, ShardfleetError, UsageError
+from .errors import SchemaChanged, ShardfleetError, StoreUnavailable, UsageError
 from .exit_codes import ExitCode
 from .log_lines import FORMAT_VARIABLE, formatter_for
 from .monitoring.shard_signals import shard_signals
@@ -46,6 +47,7 @@ REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 CLOCK_OFFSET_VARIABLE = "SHARDFLEET_CLOCK_OFFSET_US"
 PARENT_CHECK_S = 0.5
 ROLL_CALL_CHECK_S = 0.1
+REDIS_CHECK_S = 0.5
 
 log = logging.getLogger("shardfleet.shard")
 
@@ -113,12 +115,10 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
     reader = reader_for(config.simulation, config.dimensions)
     schema = reader.schema
     simulation = load(config.simulation, world_for(config), config.parameters)
+    beside = [asyncio.create_task(_end_without_parent(arguments.parent_pid))]
     store = RedisStore(url, config.identity)
-    await store.connect()
     try:
-        await store.join(founds=False)
-        await wait_until_open(store, config)
-        joined = await store.join(schema, takes=reader.takes, simulation=config.simulation, founds=False)
+        joined = await _join(store, config, reader)
     except SchemaChanged:
         await store.close()  # so that what it says is its last words
         raise
@@ -157,7 +157,6 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, manager.drain if arguments.on_sigterm == "drain" else manager.settle)
-    beside = [asyncio.create_task(_end_without_parent(arguments.parent_pid))]
     if tls is not None:
         beside.append(asyncio.create_task(tls.follow(manager.links.renew_credentials)))
     log.info("serving on %s", address)
@@ -169,6 +168,22 @@ async def _run(arguments: argparse.Namespace, about: dict[str, Callable[[], Any]
             task.cancel()
         await server.stop()
         await store.close()
+
+
+async def _join(store: RedisStore, config: FleetConfig, reader: RowReader) -> Joined:
+    """Waits for a Redis that does not answer: whoever starts this process could do no more than start it again."""
+    told = ""
+    while True:
+        try:
+            await store.connect()
+            await store.join(founds=False)
+            await wait_until_open(store, config)
+            return await store.join(reader.schema, takes=reader.takes, simulation=config.simulation, founds=False)
+        except StoreUnavailable as error:
+            if str(error) != told:
+                log.warning("waiting for Redis: %s", error)
+            told = str(error)
+        await asyncio.sleep(REDIS_CHECK_S)
 
 
 async def wait_until_open(store: RedisStore, config: FleetConfig) -> None:

@@ -243,7 +243,7 @@ class Judge:
         assert not missing, f"A2: {missing}, after it had converged"
         for process in self.fleet.all_processes:
             error = process.runtime.context.stats.continuity_error_max
-            assert not error, f"A4: {process.shard} (life {process.life}) says that a handoff changed a state by {error}"
+            assert not error, f"A4: {process.shard} (life {process.life}): a handoff changed a state by {error}"
         state = self.fleet.redis.store.state
         differ = (state.living ^ set(self.born_us)) - self.uncertain
         assert not differ, f"A2: entities {sorted(differ)} are alive by Redis or by its scripts, not by both"

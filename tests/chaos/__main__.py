@@ -31,7 +31,7 @@ CALM_S = 1.5
 BOUND_S = 10.0
 """Of the trace's holes: a shard that is stopped or cut off past its lease, and until it simulates again."""
 QUICK = {"minutes": 0.5, "rate": 1_000.0, "entities": 600, "at_least": 1}
-FULL = {"minutes": 10.0, "rate": 20_000.0, "entities": 8_000, "at_least": 0}
+FULL = {"minutes": 10.0, "rate": 20_000.0, "entities": 8_000, "at_least": 25}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -141,12 +141,18 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kinds", type=_kinds, help=f"of {','.join(KINDS)}; default: all that can be played")
     parser.add_argument("--rate", type=float, help="handoffs a second (20000; quick: 1000)")
     parser.add_argument("--entities", type=int, help="(8000; quick: 600)")
-    parser.add_argument("--at-least", type=int, help="rounds go on until each kind has struck so often")
+    parser.add_argument(
+        "--at-least",
+        type=int,
+        help="rounds go on until each kind has struck so often (25; quick: 1; with --minutes: 0)",
+    )
     parser.add_argument("--runs", type=int, default=5, help="compare: runs of each load (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("build/chaos.json"), help="figures (%(default)s)")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="what the run writes, on a disk")
     options = parser.parse_args(arguments)
     defaults: dict[str, Any] = QUICK if options.quick else FULL
+    if options.minutes is not None and options.at_least is None:
+        options.at_least = 0
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)

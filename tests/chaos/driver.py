@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -158,11 +158,13 @@ class Driver:
         return float(np.median(rates))
 
     def run(self, *, seconds: float, at_least: int = 0) -> None:
-        """Rounds until the time is over and each kind has struck ``at_least`` times."""
+        """Rounds until the time is over and each kind has struck ``at_least`` times, the special ones as seldom as they
+        come."""
         deadline = time.monotonic() + seconds
+        wanted = {kind: -(-at_least // SPECIAL_EVERY) if kind in SPECIAL else at_least for kind in self.kinds}
         for kinds in self._rounds():
-            counts = {kind: sum(one.kind == kind for one in self.measured) for kind in self.kinds}
-            if time.monotonic() > deadline and min(counts.values()) >= at_least:
+            counts = Counter(one.kind for one in self.measured)
+            if time.monotonic() > deadline and all(counts[kind] >= wanted[kind] for kind in self.kinds):
                 return
             self.play(kinds)
 

@@ -244,8 +244,11 @@ class ServerAuthorityManager:
         if tick <= current:
             runtime.begin_tick(tick)
             self._next_tick = tick + 1  # if that has started too, it runs at once, after what has come in meanwhile
-            pause_s = PAUSE_TICKS / runtime.context.grid.rate if tick == current else 0.0
-            self._half_timer = asyncio.get_running_loop().call_later(pause_s, self._guarded, self._end_tick)
+            if tick == current and len(runtime.context.tracker):
+                pause_s = PAUSE_TICKS / runtime.context.grid.rate
+                self._half_timer = asyncio.get_running_loop().call_later(pause_s, self._guarded, self._end_tick)
+            else:  # it is behind, or has nothing that takes time
+                self._end_tick()
         stats = runtime.context.stats
         stats.redis_requests = self.store.client_requests
         stats.link_bytes_sent = self.links.bytes_sent

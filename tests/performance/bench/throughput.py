@@ -60,9 +60,9 @@ class Row:
 
     @property
     def cap_per_second(self) -> float:
-        """What the delay lets through at the most: an entity is under way from its crossing's tick to the switch."""
+        """What the delay lets through at the most: an entity can be handed on in the tick of its switch."""
         delay_s = float(dict(self.handoff).get("delay", "60ms").removesuffix("ms")) / 1000
-        ticks = math.ceil(delay_s * self.tick_rate) + 1
+        ticks = math.ceil(delay_s * self.tick_rate)
         return self.entities * self.tick_rate / ticks
 
 

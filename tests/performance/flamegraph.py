@@ -11,6 +11,8 @@ WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 1200, 18, 30
 SMALLEST_SHARE = 0.002
 """Of the graph's width: thinner rectangles show nothing and only make the file large."""
 LETTER_WIDTH = 6.6
+IN_WORDS = 8
+"""So many boxes are named in the description."""
 _FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^()]*?)(:\d+)?\)$")
 
 STYLE = """
@@ -76,14 +78,25 @@ def svg(title: str, stacks: Iterable[tuple[Stack, int]], *, all_samples: int) ->
         raise ValueError(f"no stack for {title!r}")
     height = HEAD_HEIGHT + (top.depth - 1) * ROW_HEIGHT
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="t">',
-        f'<title id="t">{escape(title)}</title>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="t d">',
+        f'<title id="t">{escape(title)}, as a flame graph</title>',
+        f'<desc id="d">{escape(_in_words(top, all_samples))}</desc>',
         f"<style>{STYLE}</style>",
         f'<text class="head" x="2" y="19">{escape(title)}: {top.samples / all_samples:.0%} of its samples</text>',
         *_boxes(top, x=0.0, y=HEAD_HEIGHT, per_sample=WIDTH / top.samples, all_samples=all_samples),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _in_words(top: Node, all_samples: int) -> str:
+    """Where a path stops being as good as straight, and what it calls there: for who does not see the boxes."""
+    node = top
+    while len(node.called) == 1:
+        [node] = node.called.values()
+    widest = sorted(node.called.items(), key=lambda item: -item[1].samples)[:IN_WORDS]
+    shares = ", ".join(f"{_parts(frame)[0]} {child.samples / all_samples:.0%}" for frame, child in widest)
+    return f"Boxes under the boxes that call them, each as wide as its share of the samples. The widest: {shares}."
 
 
 def _boxes(node: Node, *, x: float, y: float, per_sample: float, all_samples: int) -> Iterator[str]:

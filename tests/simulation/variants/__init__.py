@@ -44,9 +44,7 @@ VARIANTS: dict[str, Variant] = {
         scripts.both_epochs_in_every_script, "ADOPTED and RELEASED need both epochs current", 0
     ),
     "read-as-promise": Variant(sides.read_taken_as_promise, "a target that reads 'started' promises never", 2722),
-    "timeout-as-promise": Variant(
-        sides.timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", 5
-    ),
+    "timeout-as-promise": Variant(sides.timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", 5),
     "target-forgets": Variant(sides.target_forgets_offer, "a target whose ACCEPT timed out forgets the offer", 5),
     "version-not-raised": Variant(sides.version_not_raised, "a handoff leaves the version as it is", 0),
     "ticks-by-equality": Variant(sides.ticks_compared_by_equality, "switch ticks are compared by ==", 1),

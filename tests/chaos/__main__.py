@@ -144,14 +144,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--at-least",
         type=int,
-        help="rounds go on until each kind has struck so often (25; quick: 1; with --minutes: 0)",
+        help="rounds go on until each kind has struck so often (25, with --minutes 0; quick: 1)",
     )
     parser.add_argument("--runs", type=int, default=5, help="compare: runs of each load (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("build/chaos.json"), help="figures (%(default)s)")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="what the run writes, on a disk")
     options = parser.parse_args(arguments)
     defaults: dict[str, Any] = QUICK if options.quick else FULL
-    if options.minutes is not None and options.at_least is None:
+    if options.minutes is not None and options.at_least is None and not options.quick:
         options.at_least = 0
     for name, value in defaults.items():
         if getattr(options, name) is None:

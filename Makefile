@@ -42,7 +42,7 @@ $(STAMP): $(LOCK) pyproject.toml
 demo: install ## run examples/orbit.yaml for DURATION seconds (60): four shards, fifty entities, a live table
 	$(BIN)/shardfleet local up -f $(FLEET) --duration $(DURATION)
 
-test: install lint types imports generated pytest ## install, then every check and every test (at most 10 minutes)
+test: install lint types imports generated pytest ## install, then every check and every test (a quarter of an hour on two cores)
 
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -251,5 +251,6 @@ class Judge:
             sure = [shard for shard, how, _ in held if how != "passing"]
             assert len(sure) <= 1, f"A1: entity {entity} is held by {held}"
             assert not any(how == "frozen" for _, how, _ in held), f"A3: entity {entity} is frozen: {held}"
-            known = entity in self.born_us or entity in self.despawned or entity in self.uncertain
+            leaving = self.gone_us.get(entity, 0) >= self.fleet.now_us - YOUNG_US  # its owner has not heard of it yet
+            known = entity in self.born_us or entity in self.despawned or entity in self.uncertain or leaving
             assert known, f"A2: entity {entity} was never spawned"

@@ -8,7 +8,18 @@ from .. import words
 from .registry import command, some
 
 if TYPE_CHECKING:
+    from shardfleet_shard.core.requests import Request
+
     from ..interpreter import Interpreter
+    from ..world import Process
+
+
+def waiting(i: Interpreter, a: list[str]) -> tuple[Process, list[Request]]:
+    """Of the process that ``a`` names first, the requests of the kind that it names then, taken out of its queue."""
+    process = i.world.find(a[0])
+    requests = i.world.take_requests(process, a[1])
+    some(len(requests))
+    return process, requests
 
 
 @command
@@ -20,9 +31,7 @@ def do_redis(i: Interpreter, a: list[str]) -> None:
 @command
 def do_lose_request(i: Interpreter, a: list[str]) -> None:
     """lose-request a-0 BEGIN: never carried out, and no answer."""
-    process = i.world.find(a[0])
-    requests = i.world.take_requests(process, a[1])
-    some(len(requests))
+    process, requests = waiting(i, a)
     for request in requests:
         i.world.answer(process, request, None)
 
@@ -30,9 +39,7 @@ def do_lose_request(i: Interpreter, a: list[str]) -> None:
 @command
 def do_lose_answer(i: Interpreter, a: list[str]) -> None:
     """lose-answer a-0 CANCEL: carried out, and no answer."""
-    process = i.world.find(a[0])
-    requests = i.world.take_requests(process, a[1])
-    some(len(requests))
+    process, requests = waiting(i, a)
     for request in requests:
         i.say(f"Redis says to {words.of_request(i.world, request, short=True)}: "
               f"{words.of_reply(i.world, i.world.execute(process, request))}")  # fmt: skip
@@ -42,9 +49,7 @@ def do_lose_answer(i: Interpreter, a: list[str]) -> None:
 @command
 def do_execute(i: Interpreter, a: list[str]) -> None:
     """execute a-0 BEGIN: carried out; the answer waits for `answer`."""
-    process = i.world.find(a[0])
-    requests = i.world.take_requests(process, a[1])
-    some(len(requests))
+    process, requests = waiting(i, a)
     for request in requests:
         reply = i.world.execute(process, request)
         i.say(f"Redis says to {words.of_request(i.world, request, short=True)}: {words.of_reply(i.world, reply)}")
@@ -76,9 +81,7 @@ def do_answer(i: Interpreter, a: list[str]) -> None:
 @command
 def do_put_aside(i: Interpreter, a: list[str]) -> None:
     """put-aside a-0 BEGIN: it is on its way for long; see `arrive-late`."""
-    process = i.world.find(a[0])
-    requests = i.world.take_requests(process, a[1])
-    some(len(requests))
+    process, requests = waiting(i, a)
     i.aside += [(process, request) for request in requests]
 
 

@@ -10,7 +10,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from shardfleet_shard.core.requests import Adopted, Begin, Cancel, Done, Outcome, Released, Reply, Request
+from shardfleet_shard.core.context import CATCH_UP_LIMIT_US
+from shardfleet_shard.core.journal_requests import Publish
+from shardfleet_shard.core.requests import Adopted, Begin, Cancel, Done, Outcome, Refused, Released, Reply, Request
 from shardfleet_shard.core.roll_requests import Rejoin
 from shardfleet_shard.core.spawn_requests import Arrive, Despawn, Seed, Spawn
 from shardfleet_shard.core.trace_events import TraceEvent, TraceTick
@@ -29,6 +31,10 @@ SEEN_US = 260_000
 """Who was simulated so lately is simulated: five ticks, and a little for a tick that comes late."""
 FORGOTTEN_US = 1_000_000
 """Redis forgets so much at the most where it keeps anything."""
+LATE_US = CATCH_UP_LIMIT_US - 1_000_000
+"""Who comes back so late after what it goes on from need not repeat all of it."""
+A_WHILE_TICKS = 400
+"""More than a process that went before can have simulated alone."""
 YOUNG_US = 1_000_000
 """An entity that was spawned so lately need not have been simulated yet."""
 
@@ -51,6 +57,8 @@ class Judge:
         self.uncertain: set[int] = set()
         """Redis forgot that they came, or that they went: either is right."""
         self.despawned: set[int] = set()
+        self.published: dict[str, int] = {}
+        """Each shard's newest manifest in Redis, by its tick."""
         self.open_us: dict[TransferId, int] = {}
         """Records by when they were begun."""
         self.adopted_from_offer: dict[tuple[int, int], range] = {}
@@ -74,9 +82,11 @@ class Judge:
 
     def simulated(self, process: Process, tick: TraceTick, at_us: int) -> None:
         self.fleet.note("tick", process, tick.tick, tick.ids.tobytes(), tick.state_out.tobytes())
+        number = tick.tick
         self.first_us.setdefault(process, at_us)
         self.last_us[process] = at_us
-        number = tick.tick
+        if self.fleet.now_us >= self.fleet.grid.start_us(number) + LATE_US:
+            self.not_repeated(process, tick.ids.tolist(), range(number - A_WHILE_TICKS, number))
         rows = zip(
             tick.ids.tolist(), tick.versions.tolist(), tick.state_in.tolist(), tick.state_out.tolist(), strict=True
         )
@@ -97,7 +107,17 @@ class Judge:
     def _ended_before(self, other: Process, process: Process) -> bool:
         """What ``other`` simulated lies before all of ``process``, or before that one took it over."""
         taken_us = self._taken_us.get((process.shard, other.shard), 0)
-        return self.last_us[other] < max(self.first_us[process], taken_us)
+        return self.last_us[other] < max(self.first_us.get(process, self.fleet.now_us), taken_us)
+
+    def not_repeated(self, process: Process, entities: list[int], ticks: range) -> None:
+        """What those before ``process`` made of these ticks, and nobody heard of, is gone: it leaves them out."""
+        for entity in entities:
+            history = self.ticks.get(entity, {})
+            for tick in sorted(history.keys() & set(ticks), reverse=True):
+                other = history[tick][0]
+                published = self.published.get(other.shard, 0)
+                if other is not process and tick > published and self._ended_before(other, process):
+                    del history[tick]
 
     def taken_over(self, taker: str, gone: str) -> None:
         """With ``gone`` go those that it had taken over."""
@@ -107,7 +127,7 @@ class Judge:
     def _check_state(self, process: Process, entity: int, version: int, tick: int, state_in: int) -> None:
         """A4: the row starts from the newest state before this tick; A5: versions never fall as ticks rise."""
         history = self.ticks[entity]
-        earlier = (t for t in range(tick - 1, tick - 400, -1) if t in history)
+        earlier = (t for t in range(tick - 1, tick - A_WHILE_TICKS, -1) if t in history)
         newest = next(earlier, None)
         if newest is None:
             return
@@ -156,6 +176,8 @@ class Judge:
                 self.adopted_from_offer[entity, version] = forwarded
 
     def executed(self, request: Request, reply: Reply) -> None:
+        if isinstance(request, Publish) and not isinstance(reply, Refused):
+            self.published[request.shard] = request.tick
         if not isinstance(reply, Done):
             return
         match request:
@@ -180,6 +202,7 @@ class Judge:
         """Redis loses what it executed since then. What nobody had taken up is gone; what a shard knows is not."""
         self._forgot_us = self.fleet.now_us
         self._heard.clear()
+        self.published.clear()
         unseen = [e for e, born_us in self.born_us.items() if born_us >= since_us and e not in self.seen_us]
         recent_us = max(since_us, self.fleet.now_us - YOUNG_US)
         self.uncertain.update(unseen, (e for e, gone_us in self.gone_us.items() if gone_us >= recent_us))
@@ -218,6 +241,10 @@ class Judge:
             process = fleet.processes.get(shard)
             if process is None or process.dead or process.runtime.state is not RuntimeState.ACTIVE:
                 return f"{shard} does not work"
+        for shard, process in fleet.processes.items():
+            # Without a cell, and all the same it may find something in its journal.
+            if not (process.dead or process.cut_off) and process.runtime.state is RuntimeState.RECOVERING:
+                return f"{shard} still comes back"
         for cell in fleet.layout.cells:
             epoch = fleet.processes[cell.shard].runtime.context.epoch
             if fleet.redis.store.state.claims.get(cell.path) != (cell.shard, epoch):

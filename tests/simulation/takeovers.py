@@ -41,6 +41,8 @@ class Takeovers:
         if self._lost.get(shard) != since_us:
             return
         fleet.fault_until(fleet.now_us)
+        if self._lives_on(shard):
+            return
         if set(fleet.layout.shards) <= {shard}:
             fleet.platform.start(shard)  # the last one: somebody makes room for it
             return
@@ -52,6 +54,17 @@ class Takeovers:
                     return
                 wait_us -= LOOK_US
         fleet.at(fleet.now_us + LOOK_US, lambda: self._look(shard, since_us, wait_us=wait_us))
+
+    def _lives_on(self, shard: str) -> bool:
+        """Whether it was a successor that ended before it was heard of, beside one that goes on under the lease."""
+        epoch = self.fleet.redis.store.state.leases.get(shard, (0, 0))[0]
+        for process in self.fleet.all_processes:
+            is_holder = process.shard == shard and process.runtime.context.epoch == epoch
+            if is_holder and not process.dead and not process.cut_off:
+                del self._lost[shard]
+                self.fleet.processes[shard] = process
+                return True
+        return False
 
     def _take_over(self, gone: str) -> bool:
         fleet, state = self.fleet, self.fleet.redis.store.state

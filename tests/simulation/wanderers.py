@@ -9,6 +9,8 @@ import numpy as np
 from shardfleet_shard.core.columns import Columns
 from shardfleet_shard.core.simulation import World
 
+from .judge import A_WHILE_TICKS
+
 if TYPE_CHECKING:
     from .fleet import Fleet
     from .process import Process
@@ -84,6 +86,8 @@ class FragileWanderers(Wanderers):
             self.failures -= 1
             # Nobody steps without rows: it may be long since this was planned. The runtime tries again each second.
             self._fleet.fault_until(self._fleet.now_us + 1_000_000 * (self.failures + 1))
+            tick += process.runtime.context.origin_tick
+            self._fleet.judge.not_repeated(process, entities.id.tolist(), range(tick, tick + A_WHILE_TICKS))
             entities.position[:] = 77.0
             raise RuntimeError("plugin")
         return super().step(entities, tick, dt)

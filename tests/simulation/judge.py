@@ -219,7 +219,7 @@ class Judge:
             self._bounds_from_us = fleet.last_fault_us
             self.owned_again_us = self.cleared_us = -1
         if self.owned_again_us < 0:
-            if missing := self._missing():
+            if missing := self._comes_back() or self._missing():
                 bound_us = max(OWNED_AGAIN_US, config.lease_us + 2_000_000) + self._clocks_off_us()
                 assert after_us <= bound_us, f"A2: {missing} {after_us / 1e6:.1f} s after the last fault"
             else:
@@ -234,6 +234,13 @@ class Judge:
                 self.cleared_us = after_us
         return fleet.now_us if self.owned_again_us >= 0 and self.cleared_us >= 0 else None
 
+    def _comes_back(self) -> str:
+        """A shard without a cell, which all the same may find something in its journal."""
+        for shard, process in self.fleet.processes.items():
+            if not (process.dead or process.cut_off) and process.runtime.state is RuntimeState.RECOVERING:
+                return f"{shard} still comes back"
+        return ""
+
     def _missing(self) -> str:
         """What is not as it should be: shards that do not work, cells without a shard, entities at a standstill."""
         fleet, now_us = self.fleet, self.fleet.now_us
@@ -241,10 +248,6 @@ class Judge:
             process = fleet.processes.get(shard)
             if process is None or process.dead or process.runtime.state is not RuntimeState.ACTIVE:
                 return f"{shard} does not work"
-        for shard, process in fleet.processes.items():
-            # Without a cell, and all the same it may find something in its journal.
-            if not (process.dead or process.cut_off) and process.runtime.state is RuntimeState.RECOVERING:
-                return f"{shard} still comes back"
         for cell in fleet.layout.cells:
             epoch = fleet.processes[cell.shard].runtime.context.epoch
             if fleet.redis.store.state.claims.get(cell.path) != (cell.shard, epoch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from .core.clock import Clock
@@ -19,6 +20,7 @@ from .core.roll_requests import Rejoin
 from .core.trace_events import TraceEvent, TraceTick
 from .core.transfer_spans import TransferSpan
 from .life import RuntimeState
+from .monitoring.transfer_log import TransferLog
 from .net.links import HandoffConnectionManager
 from .runtime import ServerAuthorityRuntime
 from .store.redis_store import RedisStore
@@ -157,6 +159,7 @@ class ServerAuthorityManager:
         self._open_trace = trace
         self._set_ready = set_ready
         self._trace: TraceWriter | None = None
+        self._transfer_log = TransferLog(time.monotonic)
         self.ended = asyncio.Event()
         self._next_tick = 0
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -286,6 +289,8 @@ class ServerAuthorityManager:
                 self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
         if effects.spans:
             self.take_spans(effects.spans)
+        if effects.notes:
+            self._transfer_log.write(effects.notes)
         self._schedule_deadline()
 
     def _schedule_deadline(self) -> None:

@@ -35,6 +35,16 @@ Sample = Callable[[TransferId, str, int, int], str]
 """(transfer, target, entities, Unix us) -> W3C traceparent of a transfer that is to be traced, '' for the others."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferNote:
+    """An own transfer that did not go as planned, for the log: ``what`` is canceled, rejected or frozen."""
+
+    transfer: TransferId
+    what: str
+    peer: str
+    entities: int
+
+
 @dataclass(slots=True)
 class Effects:
     """What the runtime owes the outside, in the order in which the driver must carry it out.
@@ -42,7 +52,7 @@ class Effects:
     1. ``ticks`` and ``events`` are written to the trace before anything else of this bundle leaves the process.
     2. ``requests`` go to Redis; those of one bundle in one pipeline. Their order does not matter.
     3. ``frames`` go to peers; the order to one peer is kept.
-    4. ``spans`` go to whoever collects them, if that is possible; nothing depends on them.
+    4. ``spans`` go to whoever collects them, and ``notes`` to the log, if that is possible; nothing depends on them.
     """
 
     ticks: list[TraceTick] = field(default_factory=list)
@@ -50,6 +60,7 @@ class Effects:
     requests: list[Request] = field(default_factory=list)
     frames: list[tuple[str, Frame]] = field(default_factory=list)
     spans: list[TransferSpan] = field(default_factory=list)
+    notes: list[TransferNote] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.ticks or self.events or self.requests or self.frames or self.spans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .context import Context
+from .context import Context, TransferNote
 from .frames import Answer, Final, Offer
 from .handoff_delay import HandoffDelay
 from .journal_requests import EntryKind
@@ -246,6 +246,7 @@ class OutgoingTransfers:
             rows = self.context.tracker.freeze(sequence)
             outgoing.rows_tick = self.context.rows_tick
             self.context.stats.transfers_frozen += 1
+            self._note(outgoing, "frozen")
             self.context.event("freeze", outgoing.switch_tick, rows.id, rows.version, transfer=str(outgoing.id))
         if action in _CANCELING:
             self._doubted_us.setdefault(sequence, self.context.clock.now_unix_us())
@@ -259,6 +260,8 @@ class OutgoingTransfers:
             self._began_us.pop(sequence, None)
             self._doubted_us.pop(sequence, None)
             outcome = self._count_end(outgoing, was=before)
+            if outgoing.state is OutgoingState.KEPT:
+                self._note(outgoing, outcome)
             if outgoing.spans is not None:
                 outgoing.spans.end_all(outcome)
 
@@ -286,6 +289,11 @@ class OutgoingTransfers:
         if (began_us := self._silent_us.pop(transfer.sequence, None)) is not None:
             now_us = self.context.clock.now_unix_us()
             self._delay.learn_late(now_us - began_us, now_us)
+
+    def _note(self, outgoing: Outgoing, what: str) -> None:
+        self.context.effects.notes.append(
+            TransferNote(transfer=outgoing.id, what=what, peer=outgoing.target, entities=outgoing.count)
+        )
 
     def _count_end(self, outgoing: Outgoing, *, was: OutgoingState) -> str:
         stats = self.context.stats

@@ -41,22 +41,29 @@ T = TypeVar("T")
 def is_wanted(signal: Literal["traces", "metrics"], environ: Mapping[str, str]) -> bool:
     """Whether ``signal`` is to be exported.
 
-    Raises:
-        UsageError: in a way that is not there: another exporter than OTLP, another protocol than HTTP.
+    What asks for a way that is not there (another exporter than OTLP, another protocol than HTTP) is said in the log
+    and left out, as OpenTelemetry wants it: nobody stays away for want of a collector.
     """
     word = signal.upper()
-    chosen = environ.get(f"OTEL_{word}_EXPORTER", "").strip()
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or chosen == "none":
+    chosen = [name.strip() for name in environ.get(f"OTEL_{word}_EXPORTER", "").split(",") if name.strip()]
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or chosen == ["none"]:
         return False
-    if chosen not in ("", "otlp"):
-        raise UsageError(f"OTEL_{word}_EXPORTER={chosen!r}: set otlp or none; Prometheus asks at --metrics")
+    if others := [name for name in chosen if name not in ("otlp", "none")]:
+        log.warning(
+            "OTEL_%s_EXPORTER: %s is not there: set otlp or none; Prometheus asks at --metrics", word, ", ".join(others)
+        )
     endpoints = (f"OTEL_EXPORTER_OTLP_{word}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    if not chosen and not any(environ.get(name) for name in endpoints):
+    if "otlp" not in chosen if chosen else not any(environ.get(name) for name in endpoints):
         return False
-    names = (f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    for name in names:
-        if environ.get(name, PROTOCOL) != PROTOCOL:
-            raise UsageError(f"{name}={environ[name]!r}: only {PROTOCOL} is spoken; collectors take it at port 4318")
+    for name in (f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if protocol := environ.get(name):  # the first that is set counts; empty is not set
+            if protocol == PROTOCOL:
+                break
+            log.warning(
+                "%s=%r: %s are not sent: only %s is spoken; collectors take it at port 4318",
+                name, protocol, signal, PROTOCOL,
+            )  # fmt: skip
+            return False
     return True
 
 

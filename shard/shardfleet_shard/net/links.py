@@ -311,7 +311,7 @@ class HandoffConnectionManager:
         if old is not None:
             self._on_down(peer.name, f"superseded by epoch {link.epoch}")
         assert link.theirs is not None
-        logger.info("link up", extra={"peer": peer.name, "epoch": link.epoch, "dialed": link.dialed})
+        logger.info("link up", extra={"peer": peer.name, "peer_epoch": link.epoch, "dialed": link.dialed})
         self._on_up(peer.name, link.epoch, link.theirs)
 
     def _take_down(self, link: Link, expected: str | None) -> None:
@@ -328,7 +328,7 @@ class HandoffConnectionManager:
         peer.missing_since_us = self._clock.boottime_us()
         self._count_ended(link)
         if not link.refused:
-            logger.info("link down", extra={"peer": peer.name, "epoch": link.epoch, "reason": reason})
+            logger.info("link down", extra={"peer": peer.name, "peer_epoch": link.epoch, "reason": reason})
         self._on_down(peer.name, reason)
         self._dialer.consider(peer)
 

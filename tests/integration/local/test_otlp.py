@@ -108,7 +108,7 @@ def test_log_lines_are_json_and_say_who_wrote_them(collector: Collector) -> None
         lines = [json.loads(line) for line in text.splitlines()]
         assert lines and {(one["fleet"], one["shard"]) for one in lines} == {("arena", f"arena-{ordinal}")}
         [up, *_] = [one for one in lines if one["message"] == "link up"]
-        assert up["epoch"] > 1_000_000 and up["peer"].startswith("arena-")
+        assert up["peer_epoch"] > 1_000_000 and up["peer"].startswith("arena-")
 
 
 def test_every_metric_is_sent_with_its_kind_unit_and_attributes(collector: Collector) -> None:

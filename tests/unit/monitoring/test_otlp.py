@@ -53,18 +53,21 @@ def test_what_goes_out(environ: dict[str, str], traces: bool, metrics: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "wanted", "said"),
     [
-        ({"OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER='console': set otlp or none"),
-        (
-            {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            "OTEL_EXPORTER_OTLP_PROTOCOL='grpc': only http/protobuf",
-        ),
+        ({"OTEL_TRACES_EXPORTER": "console"}, False, "OTEL_TRACES_EXPORTER: console is not there: set otlp or none"),
+        ({"OTEL_TRACES_EXPORTER": "otlp, zipkin"}, True, "OTEL_TRACES_EXPORTER: zipkin is not there"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False, "OTEL_EXPORTER_OTLP_PROTOCOL='grpc': traces are not sent"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, True, ""),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": ""}, True, ""),
     ],
 )
-def test_ways_that_are_not_there_are_refused_by_name(environ: dict[str, str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        is_wanted("traces", environ)
+def test_ways_that_are_not_there_are_named_and_left_out(
+    environ: dict[str, str], wanted: bool, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT}
+    assert is_wanted("traces", endpoint | environ) == wanted
+    assert caplog.messages == [] if not said else said in caplog.text
 
 
 async def test_an_interval_that_is_none() -> None:

@@ -1,0 +1,41 @@
+"""TransferLog: a line for each transfer that did not go as planned, and no flood of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ..core.context import TransferNote
+
+log = logging.getLogger(__name__)
+
+MOST = 20
+WINDOW_S = 10.0
+"""``MOST`` lines in so long: where Redis is away, every border has some each tick."""
+
+
+class TransferLog:
+    """Args: now_s: any clock that only goes forward."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._since_s = now_s()
+        self._written = 0
+        self._left_out = 0
+
+    def write(self, notes: Sequence[TransferNote]) -> None:
+        now_s = self._now_s()
+        if now_s - self._since_s >= WINDOW_S:
+            if self._left_out:
+                log.info("%d more transfers were canceled, rejected or frozen", self._left_out)
+            self._since_s, self._written, self._left_out = now_s, 0, 0
+        for note in notes:
+            if self._written >= MOST:
+                self._left_out += 1
+                continue
+            self._written += 1
+            log.info(
+                "transfer %s",
+                note.what,
+                extra={"transfer": str(note.transfer), "peer": note.peer, "entities": note.entities},
+            )

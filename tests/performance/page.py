@@ -1,4 +1,4 @@
-"""Writes docs/performance.md from what the benchmarks measured: ``python -m tests.performance.page``."""
+"""Writes docs/performance.md from what the benchmarks measured: the last step of ``make performance``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def _head(bench: Mapping[str, Any]) -> Iterable[str]:
     )
     yield (
         "[The benchmark's page](benchmark.md) says what is run and how to repeat it. This page is written by "
-        "`python -m tests.performance.page` from the benchmarks' JSON, and by nobody else."
+        "`make performance` from the benchmarks' JSON, and by nobody else"
+        + (f"; commit {bench['commit']} was measured." if bench.get("commit") else ".")
     )
 
 
@@ -58,12 +59,14 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
     yield (
         "20 ticks a second, a delay of 60 ms, manifests on, unless the row says otherwise. An entity cannot be handed "
         "over again before its switch: with few of them that is the limit, *cap*. *Offered* is what would cross if a "
-        "handoff took no time. Skipped ticks, lost and doubled entities: the most of any run."
+        "handoff took no time. A run is measured for as long as *window* says. Skipped ticks, lost and doubled "
+        "entities: the most of any run. Bytes are those that all sockets carry, Redis' included; for a row of "
+        f"{page_costs.ROW_BYTES} bytes {4 * page_costs.ROW_BYTES + 100} are wanted."
     )
     yield ""
     yield (
-        "| | shards | entities | Redis' file | a second | lowest second | cap; offered | CPU a handoff | bytes | gap "
-        "p50, p99 | skipped | lost, doubled | runs |"
+        "| | shards | entities | Redis' file | window | a second | lowest second | cap; offered | CPU a handoff, us | "
+        "bytes | skipped | lost, doubled | runs |"
     )
     yield "| --- |" + " ---: |" * 12
     for row in throughput["rows"]:
@@ -73,15 +76,38 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
             row["shards"],
             f"{row['entities']:,}",
             row["fsync"],
+            f"{row['window_s']:.0f} s",
             _spread(f["handoffs_per_second"]),
             f"{f['lowest_second']['min']:,.0f}",
             f"{row['cap_per_second']:,.0f}; {row['offered_per_second']:,.0f}",
-            f"{f['cpu_us_per_handoff']['median']:.2f} us",
-            f"{f['bytes_per_handoff']['median']:,.0f}",
-            f"{f['gap_ms_p50']['median']:.1f}, {f['gap_ms_p99']['median']:.1f} ms",
+            _spread(f["cpu_us_per_handoff"], ".2f"),
+            _spread(f["bytes_per_handoff"]),
             f"{f['ticks_skipped']['max']:.0f}",
             f"{f['lost']['max']:.0f}, {f['doubled']['max']:.0f}",
             row["runs"],
+        )
+        yield "| " + " | ".join(map(str, cells)) + " |"
+    yield ""
+    yield (
+        "The same runs: how long an entity was without an owner beyond its tick, how long a tick took, and what Redis "
+        "was asked."
+    )
+    yield ""
+    yield (
+        "| | shards | entities | Redis' file | gap p50, ms | gap p99, ms | tick p50, ms | tick p99, ms | "
+        "requests to Redis, a thousand handoffs | entities a transfer |"
+    )
+    yield "| --- |" + " ---: |" * 9
+    for row in throughput["rows"]:
+        f = row["figures"]
+        cells = (
+            row["name"],
+            row["shards"],
+            f"{row['entities']:,}",
+            row["fsync"],
+            *(_spread(f[name], ".1f") for name in ("gap_ms_p50", "gap_ms_p99", "tick_ms_p50", "tick_ms_p99")),
+            _spread({key: 1000 * value for key, value in f["redis_requests_per_handoff"].items()}, ".1f"),
+            _spread(f["entities_per_transfer"]),
         )
         yield "| " + " | ".join(map(str, cells)) + " |"
 
@@ -130,8 +156,8 @@ def _figures(bench: Mapping[str, Any]) -> Iterable[str]:
     )
 
 
-def _spread(figure: Mapping[str, float]) -> str:
-    median, low, high = (f"{figure[key]:,.0f}" for key in ("median", "min", "max"))
+def _spread(figure: Mapping[str, float], kind: str = ",.0f") -> str:
+    median, low, high = (format(figure[key], kind).replace("-0.0", "0.0") for key in ("median", "min", "max"))
     return median if low == high else f"{median} ({low}–{high})"
 
 

@@ -117,13 +117,15 @@ def test_the_page_does_without_costs() -> None:
     figure = {"min": 0.0, "median": 0.0, "max": 0.0, "runs": 3, "unit": ""}
     machine = {"cores": 2, "memory_mb": 4096, "system": "Linux x86_64", "python": "3.11.2"}
     checked = ("lost", "doubled", "overlap_ticks", "false_verdicts")
-    bench = {"machine": machine, "figures": dict.fromkeys(checked, figure)}
+    bench = {"machine": machine, "commit": "abc1234", "figures": dict.fromkeys(checked, figure)}
     of_a_row = ("handoffs_per_second", "lowest_second", "cpu_us_per_handoff", "bytes_per_handoff", "gap_ms_p50")
-    of_a_row += ("gap_ms_p99", "ticks_skipped", "lost", "doubled")
+    of_a_row += ("gap_ms_p99", "tick_ms_p50", "tick_ms_p99", "ticks_skipped", "lost", "doubled")
+    of_a_row += ("redis_requests_per_handoff", "entities_per_transfer")
     about = {"name": "", "shards": 4, "entities": 1, "fsync": "always", "cap_per_second": 1, "offered_per_second": 1}
+    about["window_s"] = 20.0
     throughput = {"rows": [{**about, "runs": 3, "figures": dict.fromkeys(of_a_row, figure)}]}
     without = page.text(bench, throughput)
-    assert "## Memory" not in without
+    assert "## Memory" not in without and "abc1234" in without
     assert page.text(bench, throughput, {"scenarios": {}}) == without
     assert page.text(bench, throughput, {"scenarios": made_up()}).startswith(without.rstrip("\n"))
 

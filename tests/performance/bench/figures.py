@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +110,20 @@ class Figures:
 
 
 def write(path: Path, **content: Any) -> None:
+    """``content``, and of which commit it was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps({"commit": _commit(), **content}, indent=1) + "\n")
+
+
+def _commit() -> str:
+    """Short; with a + where something was changed since; "" outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _holds(value: float, comparison: str, bound: float) -> bool:

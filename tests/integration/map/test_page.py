@@ -325,3 +325,14 @@ async def test_the_token_of_the_address_opens_it_and_leaves_the_address(browser:
         async with opened(browser, f"{url}#token={TOKEN}&fleet={FLEET}") as page:
             assert TOKEN not in page.url
             assert await page.evaluate("location.hash") == f"#fleet={FLEET}"
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+async def test_a_picture_of_it_shows_something(browser: Browser, theme: str, width: int, height: int) -> None:
+    look: dict[str, Any] = {"viewport": {"width": width, "height": height}, "color_scheme": theme}
+    async with PaintedFeeds(Circles(50)).served() as url, opened(browser, url, **look) as page:
+        picture = await page.screenshot()
+        empty = await (await page.context.new_page()).screenshot()
+    assert [int.from_bytes(picture[at : at + 4]) for at in (16, 20)] == [width, height]
+    assert len(picture) > 4 * len(empty)

@@ -48,11 +48,8 @@ class Wanderers:
         entities["steps"][:] += 1
         position, velocity = entities.position, entities.velocity
         position += velocity * dt
-        for axis, (low, high) in enumerate(zip(self.world.low, self.world.high, strict=True)):
-            turn = ((position[:, axis] < low) & (velocity[:, axis] < 0)) | (
-                (position[:, axis] >= high) & (velocity[:, axis] > 0)
-            )
-            velocity[turn, axis] *= -1.0
+        out = ((position < self.world.low) & (velocity < 0)) | ((position >= self.world.high) & (velocity > 0))
+        velocity[out] *= -1.0
         arrived = (entities.id > 1000) & (entities["steps"] >= 100)
         return entities.id[arrived]
 

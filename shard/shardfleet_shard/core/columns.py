@@ -24,6 +24,8 @@ Mask = NDArray[np.bool_]
 
 _WORDS = {size: np.dtype(f"<u{size}") for size in (1, 2, 4, 8)}
 """Unsigned integers by their size in bytes, to look at a column's bits with."""
+_MIX, _HALF = np.uint64(0xD6E8FEB86659FD93), np.uint64(32)
+"""Of a row's hash."""
 
 BUILT_IN_COLUMNS = ("id", "version", "position", "velocity")
 ALLOWED_KINDS = "iufb"  # numbers only: fixed width, no objects, no strings
@@ -227,12 +229,11 @@ class Columns:
         for column in self.schema.columns:
             if column.name == "version":
                 continue
-            array = self.arrays[column.name]
-            for part in range(max(1, column.width)):
-                values = array[:, part] if column.width else array
-                result ^= values.view(_WORDS[column.dtype.itemsize]).astype(np.uint64, copy=False)
-                result *= np.uint64(0xD6E8FEB86659FD93)
-                result ^= result >> np.uint64(32)
+            words = self.arrays[column.name].view(_WORDS[column.dtype.itemsize])
+            for part in words.T if column.width else (words,):
+                result ^= part
+                result *= _MIX
+                result ^= result >> _HALF
         return result
 
     def finite(self) -> Mask:

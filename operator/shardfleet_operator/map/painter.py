@@ -34,7 +34,8 @@ class Painter:
     """One fleet.
 
     Args:
-        box: the world's (low, high), its first two axes, or None: then it is what entities and cuts were seen to need.
+        box: the world's (low, high), its first two axes, or None: then it is what shards say, or else what entities and
+            cuts were seen to need.
     Attributes:
         slots: of the frames that it made.
         names: shards by their number, as tags have it; only ever appended to.
@@ -230,6 +231,8 @@ class Painter:
     def _world(self, snapshot: Snapshot, shown: F64) -> list[float]:
         if self._box is not None:
             return [float(value) for value in self._box.ravel()]
+        if (known := world_of(snapshot)) is not None:
+            return known
         cuts = [value for cell in (snapshot.layout.cells if snapshot.layout else ())
                 for value in (*zip(cell.low[:2], (0, 1), strict=True), *zip(cell.high[:2], (0, 1), strict=True))
                 if np.isfinite(value[0])]  # fmt: skip
@@ -243,6 +246,16 @@ class Painter:
             return [-1.0, -1.0, 1.0, 1.0]
         middle, half = (low + high) / 2, np.maximum((high - low).max() / 2, 1e-9) * MARGIN
         return [*(middle - half).tolist(), *(middle + half).tolist()]
+
+
+def world_of(snapshot: Snapshot) -> list[float] | None:
+    """What a shard says that the spec says: [low x, low y, high x, high y]; None where none says it."""
+    for one in snapshot.manifests.values():
+        said = one.stats.get("world") or ()
+        dimensions = len(said) // 2
+        if dimensions >= 2 and np.isfinite(np.array(said, float)).all():
+            return [*map(float, said[:2]), *map(float, said[dimensions : dimensions + 2])]
+    return None
 
 
 def grace_of(snapshot: Snapshot) -> int:

@@ -104,6 +104,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.reader = RowReader.of(self.schema, self.simulation, name=self.config.simulation)
+        self.stats.world = [*self.config.world_low, *self.config.world_high]
 
     def request(self, request: Request) -> None:
         self.effects.requests.append(request)

@@ -20,6 +20,8 @@ class ShardStats:
     """starting, recovering, active, fenced, draining, settling, simulation-error, resigned"""
     cells: str = ""
     """Claimed cell paths, comma-separated."""
+    world: list[float] = field(default_factory=list)
+    """The box of the fleet's spec: the low corner, then the high one. A reader of Redis alone has it from here."""
     ticks: int = 0
     ticks_skipped: int = 0
     ticks_thrown_away: int = 0

@@ -74,6 +74,13 @@ def test_where_shards_publish_seldom_an_entity_may_be_in_no_manifest_for_longer(
     assert set(paint(painter, snapshot(empty, unix_us=BEGAN + 11 * SECOND))[1]) == set()
 
 
+def test_the_box_is_what_shards_say_where_nobody_else_does() -> None:
+    world = [-5.0, -6.0, -7.0, 5.0, 6.0, 7.0]
+    silent, says = manifest("a-0", [(7, 1, -1.0, 0.0)]), manifest("a-1", [], world=world)
+    assert paint(Painter(), snapshot([silent, says]))[0]["world"] == [-5.0, -6.0, 5.0, 6.0]
+    assert paint(Painter(box=BOX), snapshot([silent, says]))[0]["world"] == [*BOX[0], *BOX[1]]
+
+
 def test_a_dead_shards_old_row_does_not_bring_an_entity_back() -> None:
     painter = Painter(box=BOX)
     dead = manifest("a-0", [(7, 1, -1.0, 0.0)])

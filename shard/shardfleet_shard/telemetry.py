@@ -66,6 +66,7 @@ class TelemetryPublisher:
         context.stats.publish_bytes += len(self.in_flight.header) + sum(map(len, chunks))
         self._last_tick = tick
         cost_us = context.clock.now_unix_us() - started_us
+        context.stats.publish_us += cost_us
         self._cost_us = cost_us if not self._cost_us else 0.8 * self._cost_us + 0.2 * cost_us
         context.stats.publish_interval_us = self.interval_us()
         self.next_publish_us = started_us + context.stats.publish_interval_us

@@ -95,9 +95,9 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     yield (
         "| | shards | entities | Redis' file | gap p50, ms | gap p99, ms | tick p50, ms | tick p99, ms | "
-        "requests to Redis, a thousand handoffs | entities a transfer |"
+        "manifests, % of a tick | requests to Redis, a thousand handoffs | entities a transfer |"
     )
-    yield "| --- |" + " ---: |" * 9
+    yield "| --- |" + " ---: |" * 10
     for row in throughput["rows"]:
         f = row["figures"]
         cells = (
@@ -106,6 +106,7 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
             f"{row['entities']:,}",
             row["fsync"],
             *(_spread(f[name], ".1f") for name in ("gap_ms_p50", "gap_ms_p99", "tick_ms_p50", "tick_ms_p99")),
+            _spread(f["publish_percent_of_tick"], ".1f"),
             _spread({key: 1000 * value for key, value in f["redis_requests_per_handoff"].items()}, ".1f"),
             _spread(f["entities_per_transfer"]),
         )

@@ -120,7 +120,7 @@ def test_the_page_does_without_costs() -> None:
     bench = {"machine": machine, "commit": "abc1234", "figures": dict.fromkeys(checked, figure)}
     of_a_row = ("handoffs_per_second", "lowest_second", "cpu_us_per_handoff", "bytes_per_handoff", "gap_ms_p50")
     of_a_row += ("gap_ms_p99", "tick_ms_p50", "tick_ms_p99", "ticks_skipped", "lost", "doubled")
-    of_a_row += ("redis_requests_per_handoff", "entities_per_transfer")
+    of_a_row += ("publish_percent_of_tick", "redis_requests_per_handoff", "entities_per_transfer")
     about = {"name": "", "shards": 4, "entities": 1, "fsync": "always", "cap_per_second": 1, "offered_per_second": 1}
     about["window_s"] = 20.0
     throughput = {"rows": [{**about, "runs": 3, "figures": dict.fromkeys(of_a_row, figure)}]}

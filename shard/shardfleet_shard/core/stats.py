@@ -63,6 +63,8 @@ class ShardStats:
     """Entities of dead shards that this one took up, those in ``handed_over_in`` included."""
     publishes: int = 0
     publish_bytes: int = 0
+    publish_us: int = 0
+    """Time that ticks spent on making manifests."""
     publish_interval_us: int = 0
     simulation_errors: int = 0
     spawns_refused: int = 0

@@ -238,6 +238,7 @@ SHARD_METRICS: tuple[Row[_Shard], ...] = (
          _store_calls, DATABASE, bounds=DURATIONS_S),
     _row("manifest.published", _K.COUNTER, "{manifest}", "Manifests made.", _stat("publishes")),
     _row("manifest.io", _K.COUNTER, "By", "Bytes of manifests.", _stat("publish_bytes")),
+    _row("manifest.time", _K.COUNTER, "s", "Time that ticks spent on making manifests.", _stat_s("publish_us")),
     _row("manifest.interval", _K.GAUGE, "s", "Between two manifests, as it is now.", _stat_s("publish_interval_us")),
     _row("simulation.errors", _K.COUNTER, "{error}", "Times that the simulation raised, or left NaN behind.",
          _stat("simulation_errors")),

@@ -98,6 +98,7 @@ class Sample:
     cpu_s: float
     """Of all the fleet's processes, Redis included."""
     cpu_by_pid: dict[int, float]
+    publish_us: int
     tick_us: Histogram
     gap_us: Histogram
 
@@ -125,6 +126,7 @@ class Sample:
             + traffic["total_net_output_bytes"],
             cpu_s=sum(cpu_by_pid.values()),
             cpu_by_pid=cpu_by_pid,
+            publish_us=sum(shard.publish_us for shard in stats),
             tick_us=tick_us,
             gap_us=gap_us,
         )

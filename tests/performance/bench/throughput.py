@@ -149,6 +149,9 @@ def measure(row: Row, folder: Path, variant: Variant = PLAIN) -> dict[str, float
         "gap_ms_p99": quantile_ms(first.gap_us, last.gap_us, 0.99),
         "tick_ms_p50": quantile_ms(first.tick_us, last.tick_us, 0.50),
         "tick_ms_p99": quantile_ms(first.tick_us, last.tick_us, 0.99),
+        "publish_percent_of_tick": 100
+        * (last.publish_us - first.publish_us)
+        / (last.tick_us.total - first.tick_us.total),
         "canceled_percent": 100 * report["handoffs"]["canceled"] / max(1, report["handoffs"]["started"]),
         "lost": report["entities"]["missing"],
         "doubled": report["entities"]["doubled"],

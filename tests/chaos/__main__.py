@@ -20,7 +20,7 @@ from tests.performance.bench.processes import machine
 from .compare import compare
 from .crossings import count
 from .driver import Driver
-from .faults import FORGETTING, KINDS
+from .faults import FORGETTING, KINDS, kill_steps
 from .fleet import WORLD_WIDTH, ChaosError, Fleet
 from .namespaces import INSIDE_VARIABLE, inside, unshare_command
 from .points import POINTS
@@ -35,7 +35,7 @@ FULL = {"minutes": 10.0, "rate": 20_000.0, "entities": 8_000, "at_least": 25}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0; 1 where something was lost or doubled, or took too long; 2 where the run could not be made."""
+    """0; 1 where something was lost or doubled, took too long or was never tried; 2 where the run failed."""
     options = _options(arguments)
     command, why_not = unshare_command() if options.what == "run" and not inside() else ([], "")
     if command:
@@ -82,14 +82,20 @@ def _run(options: argparse.Namespace) -> int:
         check=check_directory(fleet.trace, bound_s=BOUND_S).to_dict(),
         report=ended["report"],
         report_faults=ended["faults"],
+        required_steps=_required(options, kinds),
     )
     return _conclude(result, options)
+
+
+def _required(options: argparse.Namespace, kinds: list[str]) -> frozenset[str]:
+    """The steps at which a shard must have been killed: none in a run that is too short for all of them."""
+    return kill_steps(kinds) if options.at_least >= FULL["at_least"] else frozenset()
 
 
 def _conclude(result: Result, options: argparse.Namespace) -> int:
     for line in result.table():
         print(line)
-    crossings, check, broken = result.crossings, result.check, [*result.wrong(), *result.late()]
+    crossings, check, broken = result.crossings, result.check, [*result.wrong(), *result.late(), *result.missed()]
     print(
         f"{crossings.by_versions:,} crossings by versions, {check['handoffs']:,} by the checker, "
         f"{'-' if crossings.counted is None else f'{crossings.counted:,}'} by the scripts; {result.looks:,} censuses; "
@@ -101,6 +107,8 @@ def _conclude(result: Result, options: argparse.Namespace) -> int:
         print(f"WRONG: {line}")
     for line in result.late():
         print(f"LATE: {line}")
+    for line in result.missed():
+        print(f"MISSED: {line}")
     if not broken:
         shutil.rmtree(options.folder, ignore_errors=True)
         print("0 lost, 0 doubled, all within the bounds")

@@ -12,9 +12,9 @@ import numpy as np
 import redis
 from shardfleet_shard.core.stats import ShardStats
 
-from .faults import FORGETTING, OF_REDIS, SILENCING, Fault, make, now_us
+from .faults import FORGETTING, KILLS, OF_REDIS, SILENCING, Fault, make, now_us
 from .fleet import ChaosError, Fleet
-from .points import Point, Side, points_of
+from .points import Turns
 from .snapshot import Snapshot
 
 POLL_S = 0.08
@@ -135,7 +135,7 @@ class Driver:
         self._rng = random.Random(seed)
         self._struck = dict.fromkeys(range(len(fleet.shards)), 0)
         """Ordinal -> when it was last chosen."""
-        self._steps = {side: self._in_turn(side) for side in Side}
+        self._turns = Turns(self._rng)
 
     def measure_full_rate(self, seconds: float) -> None:
         """In the calm before, once it grows no more; a fleet that has just begun takes a moment."""
@@ -208,17 +208,11 @@ class Driver:
         faults: list[Fault] = []
         free = sorted(self._struck, key=lambda ordinal: (self._struck[ordinal], self._rng.random()))
         for kind in sorted(kinds, key=lambda kind: kind in OF_REDIS):
-            fault = make(kind, self.fleet, self._rng, free, lambda side: next(self._steps[side]))
+            fault = make(kind, self.fleet, self._rng, free, self._turns.next)
             free = [ordinal for ordinal in free if ordinal not in fault.victims]
             self._struck.update(dict.fromkeys(fault.victims, now_us()))
             faults.append(fault)
         return faults
-
-    def _in_turn(self, side: Side) -> Iterator[Point]:
-        while True:
-            points = points_of(side)
-            self._rng.shuffle(points)
-            yield from points
 
     def _hold(self, faults: Sequence[Fault]) -> None:
         while waiting := [fault for fault in faults if not fault.ended_us]:
@@ -264,6 +258,8 @@ class Driver:
 
     def _note(self, fault: Fault, *, beside: str, times: Mapping[str, float]) -> None:
         detected = fault.detected_us
+        if fault.kind in KILLS and fault.at:
+            self._turns.killed(fault.at)
         before = sum(one.lost for one in self.measured), sum(one.doubled for one in self.measured)
         one = Measured(
             kind=fault.kind,

@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import redis
@@ -20,15 +20,15 @@ import redis
 from .control import Cell
 from .fleet import Fleet
 from .namespaces import REDIS, node_of
-from .points import NUMBER, Point, Side
+from .points import NUMBER, Point, Side, points_of
 from .snapshot import Open
 
 ENDS_S = 10.0
 AIM_S = 2.0
 """How long a fault waits for an accepted transfer, or for a step, before it strikes all the same."""
 LEASE_S = 3.0
-STEPPED = 0.6
-"""So many signals are sent at a named step."""
+STEPPED = 0.8
+"""So many signals are sent at a named step: a full run kills some fifty times, at twenty-seven steps."""
 
 
 def now_us() -> int:
@@ -324,6 +324,12 @@ FORGETTING = frozenset({"redis-wipe", "redis-forgets"})
 """Redis' counters are less than what happened."""
 SILENCING = frozenset({"kill-source", "kill-target", "pause", "redis-cut"})
 """A shard may say nothing for longer than a lease."""
+KILLS: dict[str, Side] = {one.kind: one.side for one in (KillSource, KillTarget)}
+
+
+def kill_steps(kinds: Iterable[str]) -> frozenset[str]:
+    """The named steps at which ``kinds`` kill a shard."""
+    return frozenset(point.name for kind in kinds if kind in KILLS for point in points_of(KILLS[kind]))
 
 
 def make(kind: str, fleet: Fleet, rng: random.Random, victims: list[int], steps: Callable[[Side], Point]) -> Fault:

@@ -6,6 +6,8 @@ there and nobody has acted on it.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,3 +58,25 @@ OF_REQUEST: dict[type, str] = {
 def points_of(side: Side) -> list[Point]:
     """Those of one side, and of either."""
     return [point for point in POINTS if point.side in (side, Side.EITHER)]
+
+
+class Turns:
+    """Which step is next: one at which no shard was killed yet, if there is one, and of those one that was tried least.
+
+    So a step that is hard to hit is tried again, and one that cannot be hit keeps nobody from the others.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._tried: Counter[str] = Counter()
+        self._killed_at: set[str] = set()
+
+    def next(self, side: Side) -> Point:
+        points = points_of(side)
+        self._rng.shuffle(points)
+        chosen = min(points, key=lambda point: (point.name in self._killed_at, self._tried[point.name]))
+        self._tried[chosen.name] += 1
+        return chosen
+
+    def killed(self, at: str) -> None:
+        self._killed_at.add(at)

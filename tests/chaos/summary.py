@@ -12,7 +12,7 @@ from typing import Any
 
 from .crossings import Crossings
 from .driver import Measured
-from .faults import LEASE_S, OF_REDIS
+from .faults import KILLS, LEASE_S, OF_REDIS
 
 OWNED_BOUND_S = 5.0
 """Every entity simulated again, after a fault's end, on one machine."""
@@ -43,6 +43,8 @@ class Result:
     report: dict[str, Any]
     """The supervisor's."""
     report_faults: Sequence[str]
+    required_steps: frozenset[str] = frozenset()
+    """At each of these a shard must have been killed; a short run promises none."""
 
     def wrong(self) -> list[str]:
         """One line for each thing that may never be, however slow the machine is."""
@@ -67,6 +69,12 @@ class Result:
                 if seconds is None or seconds > bound_s:
                     found.append(f"{where}: {_seconds(seconds)} s until {what}, {bound_s:g} s are allowed")
         return found
+
+    def missed(self) -> list[str]:
+        """One line for each named step of a transfer at which a shard was to be killed and was not: of it the run
+        proves nothing."""
+        killed_at = {one.at for one in self.measured if one.kind in KILLS}
+        return [f"no shard was killed at {step}" for step in sorted(self.required_steps - killed_at)]
 
     @property
     def steps(self) -> dict[str, int]:
@@ -102,6 +110,7 @@ class Result:
             "report": {name: value for name, value in self.report.items() if name != "verdicts"},
             "wrong": self.wrong(),
             "late": self.late(),
+            "missed": self.missed(),
             "faults": [asdict(one) for one in self.measured],
         }
         path.write_text(json.dumps(content, indent=1) + "\n")

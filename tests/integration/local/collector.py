@@ -34,6 +34,8 @@ class Collector:
     def __init__(self) -> None:
         self.logs: list[str] = []
         """Of those who sent, where a test puts them here."""
+        self.payloads: list[bytes] = []
+        """Everything that was sent, as it came."""
         self._lock = threading.Lock()
         self._traces: list[ExportTraceServiceRequest] = []
         self._metrics: list[ExportMetricsServiceRequest] = []
@@ -59,6 +61,7 @@ class Collector:
 
     def _take(self, path: str, data: bytes) -> None:
         with self._lock:
+            self.payloads.append(data)
             if path == "/v1/traces":
                 self._traces.append(ExportTraceServiceRequest.FromString(data))
             elif path == "/v1/metrics":

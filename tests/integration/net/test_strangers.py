@@ -86,15 +86,25 @@ STRANGERS = {
     "its name and more": lambda: odd(common_name="x", names=["arena-0.evil", "arena-00", "ARENA-0 "]),
     "signed by a shard": lambda: odd(common_name="arena-0", names=["arena-0"], issuer=of("arena-2")),
 }
+KNOWN = {
+    "another shard of the fleet", "its name as a common name alone", "no name but a common name", "a wildcard",
+    "its name and more",
+}  # fmt: skip
+"""Those whom the fleet's authority signed: TLS takes them, and their names are looked at then."""
 
 
 @pytest.mark.parametrize("who", STRANGERS)
 async def test_a_stranger_gets_no_link_by_calling(who: str) -> None:
+    """Who has another name is counted. The others end in gRPC's handshake, of which it tells a server nothing."""
     liar = Node(0, credentials=credentials(STRANGERS[who]()))
     honest = Node(1, credentials=credentials(of("arena-1")))
     async with Fleet(liar, honest):
         liar.manager.set_peers({"arena-1": (honest.address, 1, 1)}, {"arena-1"})
         await eventually(lambda: liar.manager.dials > 3)
+        if who in KNOWN:
+            await eventually(lambda: honest.manager.links_refused >= 3)
+        else:
+            assert honest.manager.links_refused == 0
         assert honest.ups == [] and honest.frames == [] and not honest.up
 
 
@@ -113,13 +123,12 @@ async def test_a_stranger_gets_no_link_by_being_called(who: str) -> None:
 async def test_a_stranger_is_not_served(who: str) -> None:
     """The service takes whoever the fleet's authority knows; what its name is matters on links alone."""
     pair = STRANGERS[who]()
-    known = who in ("its name as a common name alone", "no name but a common name", "a wildcard", "its name and more")
     node = Node(1, credentials=credentials(of("arena-1")))
     await node.start(Api())
     try:
         asker = Credentials(channel=files(pair).channel)
         async with ShardClient(node.address, credentials=asker, server_name="arena-1") as client:
-            if known:
+            if who in KNOWN:
                 assert (await client.inspect("stats"))["section"] == "stats"
             else:
                 with pytest.raises(ShardUnavailable):

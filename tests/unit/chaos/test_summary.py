@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from shardfleet_shard.core.columns import U32, U64
 
+from tests.chaos import __main__ as main_module
 from tests.chaos.crossings import Crossings
 from tests.chaos.driver import Measured
+from tests.chaos.faults import kill_steps
+from tests.chaos.points import POINTS
 from tests.chaos.snapshot import Holding, Snapshot
 from tests.chaos.summary import Result
 
@@ -70,6 +76,38 @@ def test_a_good_run() -> None:
 def test_what_breaks_a_run(change: dict[str, Any], wrong: int, late: int) -> None:
     result = replace(GOOD, **change)
     assert (len(result.wrong()), len(result.late())) == (wrong, late)
+
+
+def test_a_step_at_which_no_shard_was_killed_is_named() -> None:
+    required = kill_steps(["kill-source", "pause"])
+    assert {"begin-sent", "step-before"} < required and "accept-sent" not in required
+    assert kill_steps(["kill-source", "kill-target"]) == {point.name for point in POINTS}
+    killed = [replace(FAULT, kind="kill-source", at=step) for step in required]
+    assert replace(GOOD, measured=killed, required_steps=required).missed() == []
+    # The pause of ``FAULT`` was at step-before: it killed nobody.
+    some = [FAULT, *(one for one in killed if one.at not in ("begin-sent", "step-before"))]
+    result = replace(GOOD, measured=some, required_steps=required)
+    assert result.missed() == ["no shard was killed at begin-sent", "no shard was killed at step-before"]
+    assert replace(result, required_steps=frozenset()).missed() == []
+
+
+@pytest.mark.parametrize(("missed", "code"), [([], 0), (["begin-sent"], 1)])
+def test_a_run_is_red_for_what_it_missed(missed: list[str], code: int, tmp_path: Path) -> None:
+    options = argparse.Namespace(out=tmp_path / "chaos.json", folder=tmp_path / "left")
+    options.folder.mkdir()
+    report = {"counts": {}, "handoffs": 5}
+    result = replace(GOOD, check=report, required_steps=frozenset(missed))
+    assert main_module._conclude(result, options) == code
+    assert options.folder.exists() == bool(code)
+    assert len(json.loads(options.out.read_text())["missed"]) == len(missed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "full"),
+    [([], True), (["--quick"], False), (["--minutes", "2"], False), (["--minutes", "20", "--at-least", "25"], True)],
+)
+def test_only_a_full_run_must_hit_every_step(arguments: list[str], full: bool) -> None:
+    assert bool(main_module._required(main_module._options(arguments), ["kill-source"])) is full
 
 
 def _holding(

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from .core.clock import Clock
+from .core.damage import DamageReport
 from .core.frames import PROTOCOL_VERSION, Answer, Final, Frame, Hello, Nudge, Offer
 from .core.journal_requests import Publish, ReadEntries, ReadFleet, Tail
 from .core.requests import LinkLease, Renew, Reply, Request
@@ -286,7 +287,15 @@ class ServerAuthorityManager:
                 self.links.send(peer, frame)  # a frame that finds no room is a lost one: the protocol knows
         if effects.spans:
             self.take_spans(effects.spans)
+        for report in effects.damage:
+            self._log_damage(report)
         self._schedule_deadline()
+
+    def _log_damage(self, report: DamageReport) -> None:
+        """One line for people; the ids that it has no room for come in further ones."""
+        log.error("%s", report.words(self.store.prefix))
+        for part in report.further():
+            log.error("not restored either: %s", part)
 
     def _schedule_deadline(self) -> None:
         deadline_us = self.runtime.next_deadline_us

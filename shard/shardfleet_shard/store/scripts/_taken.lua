@@ -1,7 +1,8 @@
+-- include _journal
 -- Forgets what lies under `alias`, and under the aliases that its journal still names: somebody's manifest contains it.
 local function forget_taken(alias)
   for _, entry in ipairs(call('XRANGE', prefix .. 'journal:' .. alias, '-', '+')) do
-    local nested = string.match(entry[2][2], '^takeover %S+ (%S+)')
+    local nested = taken_by(entry[2])
     if nested then
       forget_taken(nested)
     end

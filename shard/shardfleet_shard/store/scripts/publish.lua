@@ -51,7 +51,7 @@ repeat
   local ids = {}
   for i, entry in ipairs(covered) do
     ids[i] = entry[1]
-    local alias = string.match(entry[2][2], '^takeover %S+ (%S+)')
+    local alias = taken_by(entry[2])
     if alias then
       forget_taken(alias)
     end

@@ -142,6 +142,7 @@ def read_manifest(data: bytes) -> None:
         return
     if mended and isinstance(header, dict):
         header["checksums"] = [zlib.crc32(chunk) for chunk in pieces[1:]]
+        header.pop("checksum", None)
     with contextlib.suppress(ValueError):
         manifest = AuthorityManifest.from_chunks(header, pieces[1:])
         assert len(manifest.states) == len(manifest.rows)

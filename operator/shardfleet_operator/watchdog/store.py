@@ -44,19 +44,17 @@ class StoreReader:
         (flat,) = await self._store.call([("HGETALL", f"{prefix}epoch")])
         epochs = {name.decode(): epoch for name, epoch in zip(flat[::2], flat[1::2], strict=True)}
         shards = sorted(shard for shard in epochs if not is_alias(shard))
-        manifests = await self._store.call(
-            [("HMGET", f"{prefix}manifest:{shard}", "epoch", "tick", "header") for shard in shards]
-        )
+        manifests = await self._store.call([("HGET", f"{prefix}manifest:{shard}", "header") for shard in shards])
         leases = await self._store.call([("GET", f"{prefix}lease:{shard}") for shard in shards])
         found = {}
-        for shard, (epoch, tick, header), lease in zip(shards, manifests, leases, strict=True):
+        for shard, header, lease in zip(shards, manifests, leases, strict=True):
             manifest, _ = AuthorityManifest.from_stored((header or b"").decode("utf-8", "replace"), ())
             if manifest is not None:  # else it never published, or the census says what is wrong with it
                 found[shard] = ManifestSummary(
                     shard=shard,
-                    epoch=int(epoch),
+                    epoch=manifest.epoch,
                     current_epoch=int(epochs[shard]),
-                    tick=int(tick),
+                    tick=manifest.tick,
                     unix_us=manifest.unix_us,
                     living=lease == epochs[shard],
                 )

@@ -221,7 +221,7 @@ class State:
         manifest = self.manifests.get(shard)
         return ShardRecord(
             shard=shard,
-            header=manifest.header if manifest else "",
+            header=(manifest.header or " ") if manifest else "",
             chunks=manifest.chunks if manifest else (),
             entries=tuple(self.journals.get(shard, Journal()).entries),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from unittest.mock import patch
@@ -31,6 +32,7 @@ class Stored:
     chunks: list[bytes]
     entries: list[list[bytes]] = field(default_factory=list)
     """id, header, ids, versions, checksum, rows"""
+    published: bool = False
 
     @classmethod
     def of(cls, record: ShardRecord) -> Stored:
@@ -39,7 +41,7 @@ class Stored:
             header, rows = header_of(entry).encode(), entry.rows if entry.kind in GAINS else None
             checksum = checksum_of(header, entry.ids, entry.versions, rows)
             entries.append([entry.id.encode(), header, entry.ids, entry.versions, checksum, rows or b""])
-        return cls(record.shard, record.header.encode(), list(record.chunks), entries)
+        return cls(record.shard, record.header.encode(), list(record.chunks), entries, bool(record.header))
 
     @property
     def fields(self) -> list[tuple[str, int, int]]:
@@ -63,7 +65,7 @@ class Stored:
     def read(self) -> ShardRecord:
         return ShardRecord(
             shard=self.shard,
-            header=self.header.decode("utf-8", "replace"),
+            header=self.header.decode("utf-8", "replace") or (" " if self.published else ""),
             chunks=tuple(self.chunks),
             entries=tuple(entry_from_values(*values) for values in self.entries),
         )
@@ -144,17 +146,21 @@ def test_one_damage_costs_what_only_it_held_and_that_is_named(
 
 @settings(max_examples=400)
 @given(HISTORY, st.lists(PLACE, min_size=2, max_size=5))
-def test_many_damages_never_give_a_row_to_two_or_an_old_one_to_anybody(
+def test_many_damages_never_give_an_entity_to_two(
     history: list[tuple[str, str, int]], places: list[tuple[str, int, int, bool]]
 ) -> None:
     world, stored = played(history)
     apply(stored, places)
     fleet = fleet_of(world, stored)
+    damages = Counter(damage.shard for damage in damages_of(fleet.records))
     for shard in SHARDS:
         found = rebuild(shard, fleet, READER)
         rows = restored(found)
         for entity, version in rows.items():
-            assert world.owners[entity] == (shard, version)
+            owner, newest = world.owners[entity]
+            assert owner == shard
+            # It went and came back, and of both its own journal shows neither: this row is the newest that is left.
+            assert version == newest or (version < newest and damages[shard] > 1)
         if found.report is not None:
             lost = found.report.lost.tolist()
             assert not set(lost) & rows.keys() and set(lost) <= world.owners.keys()

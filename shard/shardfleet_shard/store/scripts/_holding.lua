@@ -44,7 +44,7 @@ local function evidence(name, id)
   local manifest = call('HMGET', prefix .. 'manifest:' .. name, 'epoch', 'tick', 'chunks', 'header')
   if manifest[1] then
     local ok, gained = pcall(gained_by_manifest, name, manifest, id)
-    found.tick, found.gained, found.unread = tonumber(manifest[2]), ok and gained or -1, not ok
+    found.tick, found.gained, found.unread = tonumber(manifest[2]) or -1, ok and gained or -1, not ok
   end
   for _, entry in ipairs(call('XRANGE', prefix .. 'journal:' .. name, '-', '+')) do
     local kind, peer, count = string.match(entry[2][2], '^(%S+) %S+ (%S+) (%d+)')

@@ -8,7 +8,7 @@ local function forget_taken(alias)
     end
   end
   local manifest = call('HMGET', prefix .. 'manifest:' .. alias, 'epoch', 'tick', 'chunks')
-  for number = 1, tonumber(manifest[3] or 0) do
+  for number = 1, tonumber(manifest[3] or 0) or 0 do
     call('UNLINK', prefix .. 'chunk:' .. alias .. ':' .. manifest[1] .. ':' .. manifest[2] .. ':' .. number)
   end
   call('UNLINK', prefix .. 'manifest:' .. alias, prefix .. 'journal:' .. alias, prefix .. 'rows:' .. alias)

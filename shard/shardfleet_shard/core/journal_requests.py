@@ -108,7 +108,7 @@ class ReadFleet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
-    """``header`` '' where the shard never published, ' ' where its header was lost. A chunk that is not there is b""."""
+    """``header`` '' where the shard never published, ' ' where it was lost. A chunk that is not there is b""."""
 
     shard: str
     header: str

@@ -21,7 +21,7 @@ import numpy as np
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.damage import Damage, read_record
 from shardfleet_shard.core.journal_requests import ShardRecord
-from shardfleet_shard.core.ledger import evidence_of, holdings, resolved
+from shardfleet_shard.core.ledger import evidence_of, fold, holdings, resolved
 from shardfleet_shard.core.manifest import FROZEN, PASSING
 from shardfleet_shard.core.takeover_requests import is_alias
 
@@ -103,8 +103,15 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
             published[record.shard] = (manifest.epoch, manifest.tick)
             passing += int(np.count_nonzero(manifest.states == PASSING))
             frozen += int(np.count_nonzero(manifest.states == FROZEN))
-    for number, evidence in enumerate(resolved(evidences)):
+    resolved_evidences = resolved(evidences)
+    hides_loss = {one.shard for one in damages if one.may_hide_loss}
+    ledger = fold(resolved_evidences) if hides_loss else None
+    for number, evidence in enumerate(resolved_evidences):
         held, at_version = holdings(evidence)
+        if ledger is not None and evidence.shard in hides_loss:
+            # By the entry that could not be read it may have gone to whoever shows it at a higher version.
+            kept = ledger.keeps(evidence.shard, held, at_version)
+            held, at_version = held[kept], at_version[kept]
         ids.append(held)
         versions.append(at_version)
         shards.append(np.full(len(held), number, np.int64))

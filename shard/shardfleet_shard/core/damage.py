@@ -1,7 +1,7 @@
 """What of a stored record cannot be used, and what to say of it. Pure.
 
 A chunk, a header or a journal entry whose checksum does not match is left out, and everything else is read. What is
-left out can only take evidence away, and ``rows_in_doubt`` says where that could make a row look newest that is not.
+left out can only take evidence away, and ``is_in_doubt`` says where that could make a row look newest that is not.
 """
 
 from __future__ import annotations

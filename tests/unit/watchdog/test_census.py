@@ -122,6 +122,13 @@ def test_a_damaged_manifest_names_its_shard() -> None:
     assert (counted.owned, found(counted)) == (1, ([1], [])), "it goes on over the others"
 
 
+def test_who_lost_an_entity_by_an_entry_that_cannot_be_read_does_not_hold_it() -> None:
+    unread = JournalEntry(id="5-0", kind=EntryKind.DAMAGED, damage="why", may_hide_loss=True)
+    counted = census([shard("a", {1: 1, 2: 1}, unread), shard("b", {1: 2})], [1, 2], 0)
+    assert (counted.owned, found(counted)) == (2, ([], []))
+    assert found(census([shard("a", {1: 1}), shard("b", {1: 2})], [1], 0)) == ([], [1]), "nothing is unread here"
+
+
 # --- several in a row ------------------------------------------------------------------------------------------
 
 

@@ -13,16 +13,16 @@ not at all. So one census proves nothing, and ``CensusHistory`` says what severa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.damage import Damage, read_record
 from shardfleet_shard.core.journal_requests import ShardRecord
-from shardfleet_shard.core.ledger import ShardEvidence, holdings, resolved
-from shardfleet_shard.core.manifest import FROZEN, PASSING, AuthorityManifest
+from shardfleet_shard.core.ledger import evidence_of, fold, holdings, resolved
+from shardfleet_shard.core.manifest import FROZEN, PASSING
 from shardfleet_shard.core.takeover_requests import is_alias
 
 CONFIRM_AFTER_US = 1_500_000
@@ -52,6 +52,7 @@ class Census:
         strays: held, and not living by the registry.
         claims: who holds what of ``doubled``.
         published: (epoch, tick) of each shard's manifest.
+        damages: what of the records had to be left out; what that held counts as missing.
     """
 
     unix_us: int
@@ -65,6 +66,7 @@ class Census:
     strays: U64 = field(default_factory=lambda: _NO_IDS)
     claims: frozenset[Claim] = frozenset()
     published: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    damages: tuple[Damage, ...] = ()
 
     def to_dict(self) -> dict[str, int]:
         """The figures of a report's ``entities``."""
@@ -79,30 +81,37 @@ class Census:
 
 
 def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, reading_us: int = 0) -> Census:
-    """Counts the fleet, taking the records at their word.
+    """Counts the fleet, taking the records at their word where they are whole.
 
     Args:
         records: every shard's manifest and journal, rows included.
         living_ids: (n,) u64, the registry: spawned and not despawned.
         now_us: Unix microseconds at which the reading began.
         reading_us: how long the reading took.
-    Raises:
-        ValueError: a damaged manifest or journal entry; the message names the shard.
     """
     living = np.unique(np.asarray(living_ids, np.uint64))
     passing = frozen = 0
     published: dict[str, tuple[int, int]] = {}
     ids, versions, shards = [_NO_IDS], [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
-    evidences = []
+    evidences, damages = [], list[Damage]()
     for record in records:
-        evidence, manifest = _read(record)
-        evidences.append(evidence)
+        evidences.append(evidence_of(record))
+        read = read_record(record)
+        damages += read.damages
+        manifest = read.manifest
         if manifest is not None and not is_alias(record.shard):
             published[record.shard] = (manifest.epoch, manifest.tick)
             passing += int(np.count_nonzero(manifest.states == PASSING))
             frozen += int(np.count_nonzero(manifest.states == FROZEN))
-    for number, evidence in enumerate(resolved(evidences)):
+    resolved_evidences = resolved(evidences)
+    hides_loss = {one.shard for one in damages if one.may_hide_loss}
+    ledger = fold(resolved_evidences) if hides_loss else None
+    for number, evidence in enumerate(resolved_evidences):
         held, at_version = holdings(evidence)
+        if ledger is not None and evidence.shard in hides_loss:
+            # By the entry that could not be read it may have gone to whoever shows it at a higher version.
+            kept = ledger.keeps(evidence.shard, held, at_version)
+            held, at_version = held[kept], at_version[kept]
         ids.append(held)
         versions.append(at_version)
         shards.append(np.full(len(held), number, np.int64))
@@ -126,17 +135,8 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
         strays=np.setdiff1d(held_ids, living, assume_unique=True),
         claims=claims,
         published=published,
+        damages=tuple(damages),
     )
-
-
-def _read(record: ShardRecord) -> tuple[ShardEvidence, AuthorityManifest | None]:
-    if not record.header:
-        return ShardEvidence(record.shard, _NO_IDS, np.zeros(0, np.uint32), record.entries), None
-    try:
-        manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
-    except ValueError as error:
-        raise ValueError(f"manifest of {record.shard}: {error}") from error
-    return ShardEvidence(record.shard, manifest.rows.id, manifest.rows.version, record.entries), manifest
 
 
 @dataclass(slots=True)

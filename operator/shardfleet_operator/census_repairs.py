@@ -6,23 +6,25 @@ owner's journal under the ledger's version. Without such a row the entity is los
 
 *Doubled*: the copy that is not the ledger's is taken away.
 
+*Damaged*: while some record cannot be read whole, nothing is restored: what is missing may be in the rest of it, and
+its shard may live and have it. The shard's next manifest, or its successor's first, replaces it.
+
 The scripts look again before they write (store/scripts/restore_entity.lua, remove_copy.lua), since what was read here
 is not of one moment.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from shardfleet_shard.core.census_requests import RemoveCopy, RestoreEntity
 from shardfleet_shard.core.columns import Columns, packed_schema_hash
+from shardfleet_shard.core.damage import damages_of, read_record
 from shardfleet_shard.core.journal_requests import GAINS, EntryKind, ShardRecord
 from shardfleet_shard.core.ledger import NOBODY, Ledger, evidence_of_fleet, fold_records, holdings
 from shardfleet_shard.core.ledger import entry_rows as rows_of
-from shardfleet_shard.core.manifest import AuthorityManifest
 
 MAX_REPAIRS = 64
 """In one census: each looks through the whole fleet's manifests in Redis. What is left comes with the next."""
@@ -55,8 +57,6 @@ def census_repairs(records: Sequence[ShardRecord], missing: Iterable[int], doubl
     Args:
         records: those that the census was made from.
         missing, doubled: confirmed ids.
-    Raises:
-        ValueError: a damaged manifest or entry; the message names the shard.
     """
     missing, doubled = sorted(missing), sorted(doubled)
     if not missing and not doubled:
@@ -65,11 +65,14 @@ def census_repairs(records: Sequence[ShardRecord], missing: Iterable[int], doubl
     switched = _switch_ticks(records, {*missing, *doubled})
     requests: list[RestoreEntity | RemoveCopy] = []
     lost: list[int] = []
+    damaged = bool(damages_of(records))
     copies = _copies(records, missing)
     for entity in missing:
         owner, version = _owner(ledger, entity)
         if not owner or entity not in copies.best:
             lost.append(entity)
+            continue
+        if damaged:
             continue
         _, tick, row = copies.best[entity]
         row = row.copy()
@@ -100,11 +103,8 @@ def _owner(ledger: Ledger, entity: int) -> tuple[str, int]:
 
 def _copies(records: Sequence[ShardRecord], wanted: Sequence[int]) -> _Copies:
     copies = _Copies()
-    manifests = {
-        record.shard: AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
-        for record in records
-        if record.header
-    }
+    read = {record.shard: read_record(record).manifest for record in records}
+    manifests = {shard: manifest for shard, manifest in read.items() if manifest is not None}
     schemas = {manifest.rows.schema.hash: manifest.rows.schema for manifest in manifests.values()}
     for record in records:
         if (manifest := manifests.get(record.shard)) is not None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 from shardfleet_shard.core.columns import F64
+from shardfleet_shard.core.damage import read_record
 from shardfleet_shard.core.journal_requests import EntryKind, ShardRecord
 from shardfleet_shard.core.layout import Layout
-from shardfleet_shard.core.ledger import ShardEvidence, holdings
-from shardfleet_shard.core.manifest import AuthorityManifest
+from shardfleet_shard.core.ledger import evidence_of, holdings
 from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.core.stats import ShardStats
 
@@ -55,9 +54,9 @@ async def read_positions(world: World, layout: Layout) -> dict[str, F64]:
     """Positions by cell path, as last published. Raises ``StoreUnavailable``."""
     parts: dict[str, list[F64]] = {}
     for record in await world.store.read_shards(sorted(layout.shards)):
-        if not record.header:
+        if (manifest := read_record(record).manifest) is None:
             continue
-        rows = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks).rows
+        rows = manifest.rows
         cells = layout.cell_index(rows.position)
         for number in np.unique(cells[cells >= 0]).tolist():
             parts.setdefault(layout.cells[number].path, []).append(rows.position[cells == number])
@@ -65,9 +64,7 @@ async def read_positions(world: World, layout: Layout) -> dict[str, F64]:
 
 
 def _held(record: ShardRecord) -> int:
-    ids, versions = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
-    if record.header:
-        rows = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks).rows
-        ids, versions = rows.id, rows.version
-    held = len(holdings(ShardEvidence(record.shard, ids, versions, record.entries))[0])
-    return held + sum(entry.kind is EntryKind.TAKEOVER for entry in record.entries)  # how many rows each has, it knows
+    held = len(holdings(evidence_of(record))[0])
+    # How many rows a takeover has, or what is damaged, nobody here knows: not none.
+    held += sum(entry.kind is EntryKind.TAKEOVER for entry in record.entries)
+    return held + len(read_record(record).damages)

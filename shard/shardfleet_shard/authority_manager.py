@@ -20,7 +20,7 @@ from .core.roll_requests import Rejoin
 from .core.trace_events import TraceEvent, TraceTick
 from .core.transfer_spans import TransferSpan
 from .life import RuntimeState
-from .monitoring.transfer_log import TransferLog
+from .monitoring.runtime_log import TransferLog, log_damage
 from .net.links import HandoffConnectionManager
 from .runtime import ServerAuthorityRuntime
 from .store.redis_store import RedisStore
@@ -291,6 +291,8 @@ class ServerAuthorityManager:
             self.take_spans(effects.spans)
         if effects.notes:
             self._transfer_log.write(effects.notes)
+        for report in effects.damage:
+            log_damage(report, self.store.prefix)
         self._schedule_deadline()
 
     def _schedule_deadline(self) -> None:

@@ -73,10 +73,7 @@ class ReplyDesk:
     """The last thing heard of Redis is that it does not answer."""
 
     def take(self, request: Request, reply: Reply | None) -> None:
-        """``reply`` None: ``request`` may or may not have been executed.
-
-        Raises ``UsageError`` where Redis' records of the fleet are damaged.
-        """
+        """``reply`` None: ``request`` may or may not have been executed."""
         if self.life.state in OVER:
             return
         self.redis_silent = reply is None
@@ -185,7 +182,7 @@ class ReplyDesk:
     def _take_over(self, request: CallRoll, reply: Rolled | None) -> None:
         try:
             self.takeovers.handle_checked(request, reply)
-        except (ValueError, SchemaChanged, SimulationError) as error:
+        except (SchemaChanged, SimulationError) as error:
             self.life.end(ExitCode.SIMULATION, f"while taking over what another shard held: {error}")
 
     def _observed(self, reply: Observed | None, now_us: int, boottime_us: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 from .core.context import Context
@@ -51,13 +50,13 @@ class TelemetryPublisher:
             states=context.tracker.states,
             stats=context.stats.to_dict(),
         )
-        header, chunks = manifest.to_chunks()
+        header, chunks = manifest.to_stored()
         self.in_flight = Publish(
             shard=context.shard,
             epoch=context.epoch,
             tick=tick,
             position=manifest.position,
-            header=json.dumps(header, separators=(",", ":")),
+            header=header,
             chunks=tuple(chunks),
             read_after=context.journal.read_through,
         )

@@ -147,7 +147,7 @@ class Reader:
 
 
 def _holding(shard: str, header: bytes, chunks: Sequence[bytes], flat: Sequence[bytes]) -> Holding:
-    entries = entries_from_flat(flat, 5)
+    entries = entries_from_flat(flat, 6)
     if not header:
         ids, versions = holdings(ShardEvidence(shard, np.zeros(0, np.uint64), np.zeros(0, np.uint32), entries))
         return Holding(shard=shard, epoch=0, unix_us=0, state="", ids=ids, versions=versions, moving=ids[:0])

@@ -4,7 +4,6 @@ says since when, for a journal forgets what the next manifest contains.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from shardfleet_shard.core.columns import Columns, Schema, packed_schema_hash
+from shardfleet_shard.core.damage import read_record
 from shardfleet_shard.core.journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ReadFleet, ShardRecord
 from shardfleet_shard.core.ledger import NOBODY, entry_rows, fold_records
-from shardfleet_shard.core.manifest import STATE_NAMES, AuthorityManifest, schema_from_header
+from shardfleet_shard.core.manifest import STATE_NAMES
 from shardfleet_shard.core.requests import Member, Observe, Observed
 from shardfleet_shard.core.takeover_requests import is_alias
 from shardfleet_shard.core.ticks import TickGrid
@@ -142,7 +142,7 @@ def _with_taken(records: Sequence[ShardRecord], name: str, version: int) -> Iter
 
 def _sighting(owners: Iterable[tuple[ShardRecord, int]], entity: int, schemas: Mapping[int, Schema]) -> _Sighting:
     for record, version in owners:
-        manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks) if record.header else None
+        manifest = read_record(record).manifest
         if manifest is not None:
             here = np.flatnonzero((manifest.rows.id == np.uint64(entity)) & (manifest.rows.version == version))
             if len(here):
@@ -162,8 +162,8 @@ def _sighting(owners: Iterable[tuple[ShardRecord, int]], entity: int, schemas: M
 
 def _schemas(records: Sequence[ShardRecord]) -> dict[int, Schema]:
     """By hash, those that some shard has published in: one, or two while a fleet is rolled to other columns."""
-    found = [schema_from_header(json.loads(record.header)["schema"]) for record in records if record.header]
-    return {schema.hash: schema for schema in found}
+    manifests = [read_record(record).manifest for record in records]
+    return {manifest.rows.schema.hash: manifest.rows.schema for manifest in manifests if manifest is not None}
 
 
 def print_whereabouts(found: dict[str, Any], *, now_us: int) -> None:

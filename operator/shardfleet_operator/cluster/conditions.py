@@ -45,6 +45,7 @@ class Facts:
         durable: whether Redis keeps its data over a restart; None where it was never asked.
         findings: the watchdog's standing ones, as text.
         missing, doubled: entities, by the last census; None before the first.
+        damaged: which records in Redis it had to leave out, and why; '' for none.
         skewed: shards that have peers out of the clock limit, with those peers.
         changing: what is being changed, such as 'rolling out'; '' where nothing is.
         deleting: the fleet is to go.
@@ -63,6 +64,7 @@ class Facts:
     findings: Sequence[str] = ()
     missing: int | None = None
     doubled: int | None = None
+    damaged: str = ""
     skewed: Sequence[str] = ()
     changing: str = ""
     deleting: bool = False
@@ -221,6 +223,11 @@ def _pod_problems(facts: Facts) -> list[Problem]:
 
 def _transfers_healthy(facts: Facts) -> Condition:
     kind = "TransfersHealthy"
+    if facts.damaged and not facts.doubled:
+        message = (
+            f"{facts.damaged}. The next manifest of its shard replaces it; {facts.missing or 0} entities are missing."
+        )
+        return Condition(type=kind, status="False", reason="RecordDamaged", message=message)
     if facts.missing or facts.doubled:
         counted = [
             f"{count} {word}" for count, word in ((facts.missing, "missing"), (facts.doubled, "doubled")) if count

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.core.damage import words_of
 
 from ..kube import SHARD_FLEETS, KubeApi
 from .conditions import Facts, conditions, turned
@@ -86,6 +87,7 @@ class StatusReporter:
             findings=[str(finding) for finding in self._watchdog.standing],
             missing=len(census.missing) if census is not None else None,
             doubled=len(census.doubled) if census is not None else None,
+            damaged=words_of(census.damages, most=3) if census is not None and census.damages else "",
             skewed=here.figures.skewed,
             changing=here.changing,
             deleting=here.deleting,

@@ -11,6 +11,7 @@ from typing import Any
 from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.layout import Layout
+from shardfleet_shard.core.manifest import AuthorityManifest
 from shardfleet_shard.core.requests import Done, Ended, Observe, Observed, Refused, Reopen
 from shardfleet_shard.core.roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
 from shardfleet_shard.core.stream import LEAD_TICKS
@@ -203,9 +204,10 @@ class World:
         return reply
 
     async def headers(self, shards: Sequence[str]) -> list[dict[str, Any]]:
-        """Headers of the last manifests of ``shards``; those that never published are left out."""
+        """Headers of the last manifests of ``shards``; without those that never published, and damaged ones."""
         calls = [("HGET", f"{self.store.prefix}manifest:{shard}", "header") for shard in shards]
-        return [json.loads(text) for text in await self.store.call(calls) if text]
+        texts = [text.decode("utf-8", "replace") for text in await self.store.call(calls) if text]
+        return [json.loads(text) for text in texts if AuthorityManifest.from_stored(text, ())[0] is not None]
 
     async def commands(self) -> int:
         """Commands that this Redis has executed since it started, those inside scripts included."""

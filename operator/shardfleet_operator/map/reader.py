@@ -6,7 +6,6 @@ new.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +53,7 @@ class Reader:
         self._links_us = 0
 
     async def read(self) -> Snapshot:
-        """Raises ``StoreUnavailable``, or ``ValueError`` for a damaged manifest, which names its shard."""
+        """Raises ``StoreUnavailable``. Of a damaged manifest it shows what is whole."""
         (observed,) = await self._store.execute([Observe()])
         if not isinstance(observed, Observed):
             raise StoreUnavailable(f"no answer from Redis at {self._store.address}: {self._store.last_error}")
@@ -78,8 +77,9 @@ class Reader:
         )
 
     async def _read_manifests(self, shards: Sequence[str]) -> None:
-        for gone in self._manifests.keys() - set(shards):
-            del self._manifests[gone], self._places[gone]
+        for gone in self._places.keys() - set(shards):
+            self._manifests.pop(gone, None)
+            del self._places[gone]
         changed = await self._changed(shards)
         await self._read_chunks(changed)
         again = [shard for shard in changed if self._places.get(shard) != changed[shard]]
@@ -108,8 +108,11 @@ class Reader:
         for shard, parts in chunks.items():
             whole = [part for part in parts if part is not None]
             if len(whole) == len(parts):
-                self._manifests[shard] = _manifest(shard, places[shard], whole)
+                header = places[shard].header.decode("utf-8", "replace")
+                manifest, _ = AuthorityManifest.from_stored(header, whole)
                 self._places[shard] = places[shard]
+                if manifest is not None:
+                    self._manifests[shard] = manifest
 
     def _chunk_key(self, shard: str, place: _Place, number: int) -> str:
         return f"{self._store.prefix}chunk:{shard}:{place.epoch.decode()}:{place.tick.decode()}:{number}"
@@ -126,10 +129,3 @@ class Reader:
         self._links = {pair: (holder or b"").decode().partition(" ")[0]
                        for pair, holder in zip(pairs, holders, strict=True)}  # fmt: skip
         self._links_us = now_us
-
-
-def _manifest(shard: str, place: _Place, chunks: Sequence[bytes]) -> AuthorityManifest:
-    try:
-        return AuthorityManifest.from_chunks(json.loads(place.header), chunks)
-    except ValueError as error:
-        raise ValueError(f"manifest of {shard}: {error}") from error

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from shardfleet_shard.core.census_requests import RestoreEntity
 from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.core.columns import U64
+from shardfleet_shard.core.damage import words_of
 from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.repair_requests import Repair
 from shardfleet_shard.core.requests import Outcome
@@ -44,6 +45,10 @@ MAX_RESOLVED = 1_000
 
 class WatchdogStore(Protocol):
     """What the watchdog reads, and its repair. Any of these raises ``StoreError`` where Redis does not answer."""
+
+    @property
+    def prefix(self) -> str:
+        """Of the fleet's keys, to name one that is damaged."""
 
     async def open_transfers(self, before_us: int) -> Sequence[OpenTransfer]:
         """Active records with a transfer time before ``before_us``, holders included."""
@@ -251,8 +256,7 @@ class Watchdog:
         return [{**finding.to_dict(), "counted_ms": counted_ms(finding)} for finding in self.book.findings]
 
     async def census_once(self) -> Census:
-        """Counts the fleet once, and puts right what can be. Raises ``StoreError``, or ``ValueError`` for a damaged
-        manifest."""
+        """Counts the fleet once, and puts right what can be. Raises ``StoreError``."""
         now_us = self._clock.now_unix_us()
         records, living = await self._store.records_and_living()
         reading_us = self._clock.now_unix_us() - now_us
@@ -269,6 +273,10 @@ class Watchdog:
         return confirmed
 
     def _say_census(self, confirmed: Census, repairs: CensusRepairs) -> None:
+        if confirmed.damages:
+            self._say("damaged", f"census: {words_of(confirmed.damages, self._store.prefix)}")
+        else:
+            self._unsay("damaged", "census: no record is damaged any more")
         for word, ids in (("missing", confirmed.missing), ("doubled", confirmed.doubled)):
             if len(ids):
                 some = ", ".join(map(str, ids[:10].tolist())) + (", ..." if len(ids) > 10 else "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.journal_requests import FleetRecords, ReadFleet, ShardRecord
+from shardfleet_shard.core.manifest import AuthorityManifest
 from shardfleet_shard.core.requests import Done, Outcome, Refused
 from shardfleet_shard.core.takeover_requests import is_alias
 from shardfleet_shard.errors import StoreUnavailable
@@ -26,6 +26,11 @@ class StoreReader:
         self._transfers = HandoffTransferManifest(store)
         self._admin = FleetAdmin(store)
 
+    @property
+    def prefix(self) -> str:
+        """Of the fleet's keys in Redis."""
+        return self._store.prefix
+
     async def open_transfers(self, before_us: int | None) -> Sequence[ActiveTransfer]:
         """Active records with a transfer time before ``before_us`` (Unix us), or all of them, holders included.
 
@@ -34,27 +39,26 @@ class StoreReader:
         return await self._transfers.active(through_us=None if before_us is None else before_us - 1)
 
     async def manifest_summaries(self) -> Mapping[str, ManifestSummary]:
-        """Header of every shard's last manifest, by shard; those that never published are left out."""
+        """Header of every shard's last manifest, by shard; without those that never published, and damaged ones."""
         prefix = self._store.prefix
         (flat,) = await self._store.call([("HGETALL", f"{prefix}epoch")])
         epochs = {name.decode(): epoch for name, epoch in zip(flat[::2], flat[1::2], strict=True)}
         shards = sorted(shard for shard in epochs if not is_alias(shard))
-        manifests = await self._store.call(
-            [("HMGET", f"{prefix}manifest:{shard}", "epoch", "tick", "header") for shard in shards]
-        )
+        manifests = await self._store.call([("HGET", f"{prefix}manifest:{shard}", "header") for shard in shards])
         leases = await self._store.call([("GET", f"{prefix}lease:{shard}") for shard in shards])
-        return {
-            shard: ManifestSummary(
-                shard=shard,
-                epoch=int(epoch),
-                current_epoch=int(epochs[shard]),
-                tick=int(tick),
-                unix_us=int(json.loads(header)["unix_us"]),
-                living=lease == epochs[shard],
-            )
-            for shard, (epoch, tick, header), lease in zip(shards, manifests, leases, strict=True)
-            if header is not None
-        }
+        found = {}
+        for shard, header, lease in zip(shards, manifests, leases, strict=True):
+            manifest, _ = AuthorityManifest.from_stored((header or b"").decode("utf-8", "replace"), ())
+            if manifest is not None:  # else it never published, or the census says what is wrong with it
+                found[shard] = ManifestSummary(
+                    shard=shard,
+                    epoch=manifest.epoch,
+                    current_epoch=int(epochs[shard]),
+                    tick=manifest.tick,
+                    unix_us=manifest.unix_us,
+                    living=lease == epochs[shard],
+                )
+        return found
 
     async def records_and_living(self) -> tuple[Sequence[ShardRecord], U64]:
         """Every manifest and journal with rows, and the registry of living ids."""

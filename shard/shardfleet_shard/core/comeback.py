@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .columns import Columns
 from .context import CATCH_UP_LIMIT_US, Context
+from .damage import DOUBT_PATIENCE_US, DOUBT_RETRY_US
 from .journal_requests import EntryKind, FleetRecords, ReadFleet
 from .ledger import entry_rows
 from .mailbox import TransferMailbox
@@ -58,6 +59,7 @@ class Comeback:
         self._reading_fleet = False
         self._next_read_us = 0
         self._behind: _Behind | None = None
+        self._doubt_ends_us = 0
 
     def handle_fleet(self, reply: FleetRecords | None, now_us: int) -> None:
         self._next_read_us = now_us + RETRY_US
@@ -78,11 +80,15 @@ class Comeback:
         if self._behind is None:
             if self._fleet is None and not self._reading_fleet and now_us >= self._next_read_us:
                 self._reading_fleet = True
-                self.context.request(ReadFleet())
+                self.context.request(ReadFleet(registry=True))
             if self._fleet is None or not self.membership.lease.held(boottime_us) or not self.membership.observed_us:
                 return False
-            self._behind = self._rebuild(self._fleet)
+            rebuilt = rebuild(self.context.shard, self._fleet, self.context.reader)
             self._fleet = None
+            if rebuilt.in_doubt and self._may_end(now_us):
+                return False
+            self.context.report_damage(rebuilt.report)
+            self._behind = self._begin(rebuilt)
         if not self.membership.lease.held(boottime_us):
             return False
         if not self._catch_up(self._behind):
@@ -91,10 +97,14 @@ class Comeback:
         self._behind = None
         return True
 
-    def _rebuild(self, fleet: FleetRecords) -> _Behind:
-        context = self.context
-        rebuilt = rebuild(context.shard, fleet, context.reader)
-        journal = context.journal
+    def _may_end(self, now_us: int) -> bool:
+        """Whether the damage to others' records, by which rows of this shard are in doubt, may yet be replaced."""
+        self._doubt_ends_us = self._doubt_ends_us or now_us + DOUBT_PATIENCE_US
+        self._next_read_us = now_us + DOUBT_RETRY_US
+        return now_us < self._doubt_ends_us
+
+    def _begin(self, rebuilt: RecoveredRows) -> _Behind:
+        context, journal = self.context, self.context.journal
         journal.position = journal.read_through = rebuilt.position
         journal.read(rebuilt.entries)
         for key in rebuilt.done:

@@ -14,6 +14,7 @@ from ..errors import SimulationError
 from .authority import EntityAuthorityTracker
 from .clock import Clock
 from .columns import U32, U64, Columns, Schema
+from .damage import DamageReport
 from .frames import Frame
 from .journal import JournalFollower
 from .journal_requests import GAINS, JournalEntry
@@ -30,6 +31,8 @@ from .transfer_spans import OpenSpans, TransferSpan
 CATCH_UP_LIMIT_US = 10_000_000
 """A recovered row is moved forward at most this far; a world that rested longer goes on from where it was."""
 
+MAX_IN_STATS = 5
+"""Ids and damages that the figures name: they go out with every manifest."""
 
 Sample = Callable[[TransferId, str, int, int], str]
 """(transfer, target, entities, Unix us) -> W3C traceparent of a transfer that is to be traced, '' for the others."""
@@ -53,6 +56,7 @@ class Effects:
     2. ``requests`` go to Redis; those of one bundle in one pipeline. Their order does not matter.
     3. ``frames`` go to peers; the order to one peer is kept.
     4. ``spans`` go to whoever collects them, and ``notes`` to the log, if that is possible; nothing depends on them.
+    5. ``damage`` goes into the log: what in Redis had to be left out.
     """
 
     ticks: list[TraceTick] = field(default_factory=list)
@@ -61,9 +65,10 @@ class Effects:
     frames: list[tuple[str, Frame]] = field(default_factory=list)
     spans: list[TransferSpan] = field(default_factory=list)
     notes: list[TransferNote] = field(default_factory=list)
+    damage: list[DamageReport] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.ticks or self.events or self.requests or self.frames or self.spans)
+        return bool(self.ticks or self.events or self.requests or self.frames or self.spans or self.damage)
 
 
 @dataclass(slots=True)
@@ -98,6 +103,8 @@ class Context:
     effects: Effects = field(default_factory=Effects)
     sample: Sample | None = None
     """Whether a transfer is traced; None: none is, neither the own ones nor those of others."""
+    damage_said: str = ""
+    """What was last reported."""
     reader: RowReader = field(init=False)
 
     # --- effects ------------------------------------------------------------------------------------------------
@@ -111,6 +118,15 @@ class Context:
 
     def send(self, peer: str, frame: Frame) -> None:
         self.effects.frames.append((peer, frame))
+
+    def report_damage(self, report: DamageReport | None) -> None:
+        """Once, however often it is read."""
+        if report is None or (words := report.words(most=MAX_IN_STATS)) == self.damage_said:
+            return
+        self.damage_said = self.stats.last_error = words
+        self.stats.damaged_records += len(report.damages)
+        self.stats.not_restored = len(report.lost)
+        self.effects.damage.append(report)
 
     def event(self, kind: str, tick: int, ids: U64, versions: U32, **detail: Any) -> None:
         if self.trace:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .authority import NEVER
+from .columns import U64
 from .context import Context
+from .damage import DamageReport, damage_of
+from .journal import Key, key_of
 from .journal_requests import GAINS, Entries, EntryKind, JournalEntry, ReadEntries, Tail
 from .mailbox import TransferMailbox
 from .stream import EntityStream
@@ -35,6 +39,8 @@ class JournalReader:
         self._to_fetch: dict[str, JournalEntry] = {}
         self._fetching = False
         self._removals: list[JournalEntry] = []
+        self._left_out: list[tuple[Key, U64]] = []
+        """Damaged entries, and which of the ids that were leaving when they were read are leaving still."""
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -69,7 +75,10 @@ class JournalReader:
     def handle_fetched(self, reply: Entries | None) -> None:
         self._fetching = False
         for entry in reply.entries if reply is not None else ():
-            if self._to_fetch.pop(entry.id, None) is None:
+            if (read := self._to_fetch.pop(entry.id, None)) is None:
+                continue
+            if entry.kind is EntryKind.DAMAGED:
+                self._leave_out(entry, key_of(read))
                 continue
             rows = self.context.reader.unpack(entry.rows, entry.count)
             entry = self.context.entry_after_rests(entry)
@@ -89,6 +98,9 @@ class JournalReader:
             )
             if known:
                 continue
+            if entry.kind is EntryKind.DAMAGED:
+                self._leave_out(entry, key_of(entry))
+                continue
             if entry.kind is EntryKind.TAKEOVER:
                 self.takeovers.take(entry)
             elif entry.kind in GAINS:
@@ -96,12 +108,43 @@ class JournalReader:
             else:
                 self._removals.append(entry)
 
+    def _leave_out(self, entry: JournalEntry, key: Key) -> None:
+        """Nobody can read it, so a manifest may trim it, but none that shows a row which went by it.
+
+        Whatever it said of this process' own transfers, the answers to its requests say too. Which entities came by it
+        and are nowhere now, the census says.
+        """
+        damage = damage_of(self.context.shard, entry)
+        self.context.report_damage(DamageReport(damages=(damage,), lost=np.zeros(0, np.uint64), counted=False))
+        self.set_aside(entry, key)
+
+    def set_aside(self, entry: JournalEntry, key: Key) -> None:
+        """A damaged one, of which nothing is left to be done once the rows are gone that it may have been about."""
+        self._left_out.append((key, self._leaving() if entry.may_hide_loss else np.zeros(0, np.uint64)))
+
+    def _leaving(self) -> U64:
+        """Ids that a transfer or a despawn is about to take away."""
+        tracker = self.context.tracker
+        ids: U64 = tracker.rows.id[(tracker.transfers != 0) | (tracker.not_before_tick == NEVER)]
+        return ids
+
+    def _apply_left_out(self) -> None:
+        if not self._left_out:
+            return
+        leaving = self._leaving()
+        left_out = [(key, ids[np.isin(ids, leaving)]) for key, ids in self._left_out]
+        self._left_out = [(key, ids) for key, ids in left_out if len(ids)]
+        for key, ids in left_out:
+            if not len(ids):
+                self.context.journal.apply(key)
+
     # --- after a roll-call --------------------------------------------------------------------------------------
 
     def begin_anew(self) -> None:
         """What was read so far is of a journal that is another now."""
         self._to_fetch.clear()
         self._removals.clear()
+        self._left_out.clear()
 
     def remove(self, entry: JournalEntry) -> None:
         """At the next tick the rows of ``entry`` go, if they are here."""
@@ -111,6 +154,7 @@ class JournalReader:
 
     def remove_due(self, tick: int) -> None:
         """Step 1: rows that the journal says have gone, and that nobody here let go of."""
+        self._apply_left_out()
         tracker, waiting = self.context.tracker, list[JournalEntry]()
         for entry in self._removals:
             removes_copy = entry.kind is EntryKind.OUT and entry.transfer is None

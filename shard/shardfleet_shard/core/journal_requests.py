@@ -19,6 +19,8 @@ class EntryKind(StrEnum):
     """Rows that this shard had when it rejoined a Redis that had forgotten: as of the end of ``offer_tick``."""
     TAKEOVER = "takeover"
     """What another shard held until then; see takeover_requests.py. ``peer`` is the alias under which it lies."""
+    DAMAGED = "damaged"
+    """Never written: what a reader makes of an entry that is not as it was written."""
 
 
 GAINS = (EntryKind.IN, EntryKind.SPAWN, EntryKind.RESTORE, EntryKind.HELD)
@@ -36,6 +38,9 @@ class JournalEntry:
     for despawn the last). ``tick``: IN: the switch tick; OUT: the switch tick; SPAWN, RESTORE, HELD: first grid tick to
     be simulated. ``offer_tick``: the tick at whose end ``rows`` are as they are (SPAWN: ``tick - 1``). An OUT without a
     ``transfer`` takes a copy away, at ``versions`` and below.
+
+    ``damage``: what is wrong with an entry of kind DAMAGED. ``may_hide_loss``: that one may have been an ``out`` or a
+    ``despawn``: rows from before it may have gone by it.
     """
 
     id: str
@@ -48,6 +53,8 @@ class JournalEntry:
     ids: bytes = b""
     versions: bytes = b""
     rows: bytes = b""
+    damage: str = ""
+    may_hide_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +102,13 @@ class Entries:
 class ReadFleet:
     """Reads every shard's manifest and journal, rows included (not of one moment). Answer: ``FleetRecords``."""
 
+    registry: bool = False
+    """Whether the living ids are read too, before the records and after them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
-    """``header`` '' where the shard never published."""
+    """``header`` '' where the shard never published, ' ' where it was lost. A chunk that is not there is b""."""
 
     shard: str
     header: str
@@ -110,3 +120,13 @@ class ShardRecord:
 class FleetRecords:
     records: tuple[ShardRecord, ...]
     """Sorted by shard."""
+    registry: Registry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """Living ids (packed u64, sorted) before the records were read and after: what is in none of these was despawned
+    or never spawned, and what is in both was alive all the time."""
+
+    before: bytes
+    after: bytes

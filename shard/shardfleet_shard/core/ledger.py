@@ -20,7 +20,6 @@ as any journal still holds the despawn, so the fold never meets both.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .columns import U32, U64, Mask
+from .damage import read_record
 from .journal_requests import GAINS, EntryKind, JournalEntry, ShardRecord
-from .manifest import AuthorityManifest
 from .takeover_requests import is_alias
 
 NOBODY = -1
@@ -75,26 +74,16 @@ def entry_rows(entry: JournalEntry) -> tuple[U64, U32]:
 
 
 def evidence_of(record: ShardRecord) -> ShardEvidence:
-    """What one shard's stored manifest and journal say.
-
-    Raises:
-        ValueError: a damaged manifest or entry; the message names the shard.
-    """
-    try:
-        if not record.header:
-            return ShardEvidence(record.shard, np.zeros(0, np.uint64), np.zeros(0, np.uint32), record.entries)
-        manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
-    except ValueError as error:
-        raise ValueError(f"manifest of {record.shard}: {error}") from error
-    return ShardEvidence(record.shard, manifest.rows.id, manifest.rows.version, record.entries)
+    """What one shard's stored manifest and journal say, damaged parts left out (damage.py says which)."""
+    read = read_record(record)
+    rows = read.manifest.rows if read.manifest is not None else None
+    ids = rows.id if rows is not None else np.zeros(0, np.uint64)
+    versions = rows.version if rows is not None else np.zeros(0, np.uint32)
+    return ShardEvidence(record.shard, ids, versions, read.entries)
 
 
 def evidence_of_fleet(records: Iterable[ShardRecord]) -> list[ShardEvidence]:
-    """``evidence_of`` each, with what lies under aliases counted as their takers'; of the aliases only losses are left.
-
-    Raises:
-        ValueError: a damaged manifest or entry; the message names the shard.
-    """
+    """``evidence_of`` each; what lies under aliases counts as their takers', and only losses are left of these."""
     return resolved(evidence_of(record) for record in records)
 
 
@@ -251,11 +240,7 @@ def _resolve(owners: tuple[str, ...], ids: U64, claims: U64) -> Ledger:
 
 
 def fold_records(records: Iterable[ShardRecord]) -> Ledger:
-    """``fold`` of what ``ReadFleet`` answers.
-
-    Raises:
-        ValueError: a damaged manifest or entry; the message names the shard.
-    """
+    """``fold`` of what ``ReadFleet`` answers."""
     return fold(evidence_of_fleet(records))
 
 

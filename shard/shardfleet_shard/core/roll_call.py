@@ -97,7 +97,7 @@ class RollCall:
             case RollState.WAITING | RollState.CHECKING | RollState.READY:
                 self._ask(CallRoll(call_ms=self._call_ms), boottime_us)
             case RollState.READING:
-                self._ask(ReadFleet(), boottime_us)
+                self._ask(ReadFleet(registry=True), boottime_us)
             case RollState.SETTLING:
                 self._ask(self._ready(), boottime_us)
 
@@ -110,7 +110,6 @@ class RollCall:
         now_us: int,
         boottime_us: int,
     ) -> None:
-        """Raises ``UsageError`` where a record is damaged."""
         if request is not self._asked:
             return
         self._asked = None

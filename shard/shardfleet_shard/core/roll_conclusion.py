@@ -6,29 +6,27 @@ to this shard, and that nobody claimed, come.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 
-from ..errors import UsageError
 from .columns import U32, U64, Mask
 from .context import Context
+from .damage import DamageReport, damages_of, is_in_doubt, last_hidden_loss, living, read_record
 from .journal import JournalFollower, key_of
 from .journal_reader import JournalReader
 from .journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
-from .ledger import NOBODY, Ledger, fold_records
+from .ledger import NOBODY, Ledger, evidence_of_fleet, fold, holdings
 from .mailbox import TransferMailbox
-from .manifest import AuthorityManifest
 from .stream import EntityStream
-from .transfer import IncomingState, OutgoingState
+from .transfer import IncomingState, OutgoingState, TransferId
 
 
 class RollConclusion:
     """Acts on ``fleet``, read while the roll-call was closed.
 
-    Raises:
-        UsageError: a record is damaged (names the shard).
+    What is damaged in it is left out. Rows that are here stay unless the ledger gives them to another; of stored ones
+    that are not here, those in doubt (damage.py) do not come: nothing changes, so waiting would not help.
     """
 
     def __init__(
@@ -44,12 +42,15 @@ class RollConclusion:
         self.stream = stream
         self.journal_reader = journal_reader
         self.takeovers = journal_reader.takeovers
-        try:
-            self.ledger: Ledger = fold_records(fleet.records)
-        except ValueError as error:
-            raise UsageError(f"{context.shard} cannot rejoin: {error}") from error
+        self.fleet = fleet
+        self.evidences = evidence_of_fleet(fleet.records)
+        self.ledger: Ledger = fold(self.evidences)
+        self.damages = damages_of(fleet.records)
         empty = ShardRecord(shard=context.shard, header="", chunks=(), entries=())
         self.record = next((record for record in fleet.records if record.shard == context.shard), empty)
+        in_doubt = is_in_doubt(self.record, self.damages)
+        self.trusted_from = last_hidden_loss(self.record) + 1 if in_doubt else 0
+        """Of the own journal's entries; above 0 the manifest is older than what is trusted."""
         self._here: dict[int, int] = {}
         """id -> version, of rows that are here or come by a transfer."""
 
@@ -59,20 +60,33 @@ class RollConclusion:
         self._count_what_is_here()
         self._read_journal_anew()
         self._take_up_the_unclaimed()
+        self._report()
 
     # --- transfers ----------------------------------------------------------------------------------------------
 
     def _end_doubts(self) -> None:
         """Nobody can accept or cancel any more what was open before."""
-        said = {(entry.kind, entry.transfer) for entry in self.record.entries}
         for outgoing in list(self.mailbox.outgoing.open.values()):
-            gone = (EntryKind.OUT, outgoing.id) in said
+            gone = self._is_said(EntryKind.OUT, outgoing.id)
             if outgoing.state in (OutgoingState.OFFERED, OutgoingState.CANCELING, OutgoingState.FROZEN):
                 ids, versions = np.frombuffer(outgoing.ids, "<u8"), np.frombuffer(outgoing.versions, "<u4")
                 gone = gone or not self.ledger.keeps(self.context.shard, ids, versions - np.uint32(1)).all()
             self.mailbox.outgoing.conclude(outgoing, accepted=gone)
         for incoming in list(self.mailbox.incoming.open.values()):
-            self.mailbox.incoming.conclude(incoming, accepted=(EntryKind.IN, incoming.id) in said)
+            self.mailbox.incoming.conclude(incoming, accepted=self._is_said(EntryKind.IN, incoming.id))
+
+    def _is_said(self, kind: EntryKind, transfer: TransferId) -> bool:
+        """By the own journal. Where something is damaged, also by the other half of the pair, which one script wrote:
+        both sides must conclude the same from what either of them can read."""
+        own = any((entry.kind, entry.transfer) == (kind, transfer) for entry in self.record.entries)
+        return own or (
+            bool(self.damages)
+            and any(
+                entry.transfer == transfer and entry.kind in (EntryKind.IN, EntryKind.OUT)
+                for record in self.fleet.records
+                for entry in record.entries
+            )
+        )
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
@@ -103,13 +117,23 @@ class RollConclusion:
         self.journal_reader.begin_anew()
         self.takeovers.begin_anew()
         journal.read(self.record.entries)
-        for entry in self.record.entries:
-            if entry.kind in GAINS:
+        for at, entry in enumerate(self.record.entries):
+            if entry.kind is EntryKind.DAMAGED:
+                self.journal_reader.set_aside(entry, key_of(entry))
+            elif entry.kind in GAINS and at < self.trusted_from:
+                self._leave_gain(entry, journal)
+            elif entry.kind in GAINS:
                 self._take_gain(entry, journal, had_before=former.has_applied(entry))
             elif entry.kind is EntryKind.TAKEOVER:
                 self.takeovers.take(entry)  # of its rows, those that came before are left out
             elif not self.mailbox.will_release(entry):
                 self.journal_reader.remove(entry)
+
+    def _leave_gain(self, entry: JournalEntry, journal: JournalFollower) -> None:
+        """In doubt; but for a transfer that is adopted when it is due."""
+        incoming = self.mailbox.incoming.open.get(entry.transfer) if entry.transfer is not None else None
+        if incoming is None or incoming.state is not IncomingState.ACCEPTED:
+            journal.apply(key_of(entry))
 
     def _take_gain(self, entry: JournalEntry, journal: JournalFollower, *, had_before: bool) -> None:
         """``had_before``: its rows were here once, and whoever got them since has simulated them."""
@@ -130,10 +154,9 @@ class RollConclusion:
     def _take_up_the_unclaimed(self) -> None:
         """Rows of the stored manifest: it is of an earlier moment than this shard's own knowledge, or of a process that
         knew more."""
-        if not self.record.header:
+        context, manifest = self.context, read_record(self.record).manifest
+        if manifest is None or self.trusted_from:
             return
-        context = self.context
-        manifest = AuthorityManifest.from_chunks(json.loads(self.record.header), self.record.chunks)
         rows = context.reader.take(manifest.rows)
         rows = rows.take(self._is_missing(rows.id, rows.version))
         if len(rows):
@@ -144,6 +167,15 @@ class RollConclusion:
     def _is_missing(self, ids: U64, versions: U32) -> Mask:
         """Which rows the ledger gives to this shard, and are not here."""
         missing = self.ledger.keeps(self.context.shard, ids, versions)
+        if self.damages:
+            missing &= living(ids, self.fleet.registry)
         for place in np.flatnonzero(missing).tolist():
             missing[place] = self._here.get(int(ids[place]), -1) < int(versions[place])
         return missing
+
+    def _report(self) -> None:
+        held = [np.fromiter(self._here, np.uint64, len(self._here))]
+        held += [holdings(one)[0] for one in self.evidences if one.shard != self.context.shard]
+        held += [rows.id for _, rows in self.stream.waiting]
+        held += [ids for one in self.evidences if one.shard == self.context.shard for ids, _ in one.taken]
+        self.context.report_damage(DamageReport.of(self.damages, self.fleet.registry, held))

@@ -57,6 +57,10 @@ class ShardStats:
     """Whose switch came in doubt."""
     redis_requests: int = 0
     redis_unanswered: int = 0
+    damaged_records: int = 0
+    """Headers, chunks and journal entries in Redis, of whatever shard, that this process had to leave out."""
+    not_restored: int = 0
+    """Entities that were in no record that is whole, when this process last met damaged ones."""
     roll_calls: int = 0
     """Redis restarted so often since this process began."""
     taken_over: int = 0

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .columns import Columns
+from .damage import read_record
 from .journal_requests import GAINS, EntryKind, ShardRecord
 from .ledger import evidence_of, holdings, with_taken
-from .manifest import AuthorityManifest
 from .row_reader import RowReader
 from .transfer import MAX_ENTITIES_PER_TRANSFER, TransferId
 
@@ -47,12 +46,12 @@ def records_under(alias: str, records: Iterable[ShardRecord]) -> list[ShardRecor
 def pieces_under(alias: str, records: Sequence[ShardRecord], reader: RowReader) -> list[Piece]:
     """Each row that the alias holds, once: from its manifest, else from its journal, else from an alias in that.
 
-    Ticks are as they were written down; a world that rested since has others (``Context.after_rests``).
+    Ticks are as they were written down; a world that rested since has others (``Context.after_rests``). What is damaged
+    is left out.
 
     Args:
         records: of the alias and of those nested in it.
     Raises:
-        ValueError: a record is damaged (names it).
         SchemaChanged: rows have columns that ``reader`` cannot read; SimulationError: upgrading them failed.
     """
     evidence = {record.shard: evidence_of(record) for record in records}
@@ -85,8 +84,7 @@ def _stored(alias: str, records: Mapping[str, ShardRecord], reader: RowReader) -
     record = records.get(alias)
     if record is None:
         return
-    if record.header:
-        manifest = AuthorityManifest.from_chunks(json.loads(record.header), record.chunks)
+    if (manifest := read_record(record).manifest) is not None:
         rows = reader.take(manifest.rows)
         yield Piece(
             rows=rows,

@@ -17,8 +17,17 @@ import numpy as np
 
 from .columns import Columns
 from .context import CATCH_UP_LIMIT_US, Context
-from .journal_requests import FleetRecords, JournalEntry, ReadFleet
-from .ledger import Ledger, fold_records
+from .damage import (
+    DOUBT_PATIENCE_US,
+    DOUBT_RETRY_US,
+    DamageReport,
+    damages_of,
+    is_in_doubt,
+    living,
+    trusted_part,
+)
+from .journal_requests import FleetRecords, JournalEntry, ReadFleet, Registry
+from .ledger import Ledger, evidence_of_fleet, fold, holdings
 from .mailbox import TransferMailbox
 from .outgoing import RETRY_US
 from .requests import Adopted
@@ -52,6 +61,7 @@ class Takeovers:
         """Until it is known to be of one life of Redis."""
         self._here: dict[int, int] = {}
         self._next_read_us = 0
+        self._doubt_ends_us = 0
 
     def take(self, entry: JournalEntry) -> None:
         """A ``takeover`` of the own journal."""
@@ -66,7 +76,7 @@ class Takeovers:
         """Reads the fleet for the oldest one, once."""
         waits = self._waiting and self._waiting[0].pieces is None
         if waits and self._asked is None and now_us >= self._next_read_us:
-            self._asked, self._here = ReadFleet(), self._what_is_here()
+            self._asked, self._here = ReadFleet(registry=True), self._what_is_here()
             self.context.request(self._asked)
 
     def handle_fleet(self, request: ReadFleet, reply: FleetRecords | None, now_us: int) -> None:
@@ -82,7 +92,6 @@ class Takeovers:
         """Redis is still the one that serves.
 
         Raises:
-            ValueError: a record is damaged.
             SchemaChanged, SimulationError: rows of former columns cannot be upgraded.
         """
         if request is not self._asked:
@@ -94,10 +103,31 @@ class Takeovers:
         records = records_under(takeover.entry.peer, fleet.records)
         if not records:
             return  # the aliases were listed before it was there
-        ledger = fold_records(fleet.records)
-        pieces = pieces_under(takeover.entry.peer, records, self.context.reader)
-        takeover.pieces = deque(replace(piece, rows=self._news(piece.rows, ledger)) for piece in pieces)
+        damages = damages_of(fleet.records)
+        own = [record for record in fleet.records if record.shard == self.context.shard]
+        in_doubt = any(is_in_doubt(record, damages) for record in (*records, *own))
+        if in_doubt and self._may_end():
+            return
+        evidences = evidence_of_fleet(fleet.records)
+        registry, ledger = (fleet.registry if damages else None), fold(evidences)
         takeover.transfers = transfers_into(records)
+        if in_doubt:
+            some = [record for record in own if is_in_doubt(record, damages)]
+            records = [] if some else [trusted_part(record, damages) for record in records]
+        pieces = pieces_under(takeover.entry.peer, records, self.context.reader)
+        takeover.pieces = deque(replace(piece, rows=self._news(piece.rows, ledger, registry)) for piece in pieces)
+        held = [np.fromiter(self._here, np.uint64, len(self._here)), *(piece.rows.id for piece in takeover.pieces)]
+        for evidence in evidences:
+            mine = evidence.shard == self.context.shard
+            held += [ids for ids, _ in evidence.taken if not in_doubt] if mine else [holdings(evidence)[0]]
+        self.context.report_damage(DamageReport.of(damages, fleet.registry, held))
+
+    def _may_end(self) -> bool:
+        """Whether the damage by which rows are in doubt may yet be replaced; see damage.py."""
+        now_us = self.context.clock.now_unix_us()
+        self._doubt_ends_us = self._doubt_ends_us or now_us + DOUBT_PATIENCE_US
+        self._next_read_us = now_us + DOUBT_RETRY_US
+        return now_us < self._doubt_ends_us
 
     def _what_is_here(self) -> dict[int, int]:
         """id -> version, before the fleet is read: what goes from here after that, Redis may not know yet."""
@@ -107,9 +137,9 @@ class Takeovers:
             here.update(zip(rows.id.tolist(), rows.version.tolist(), strict=True))
         return here
 
-    def _news(self, rows: Columns, ledger: Ledger) -> Columns:
+    def _news(self, rows: Columns, ledger: Ledger, registry: Registry | None) -> Columns:
         """Which of them are this shard's, and are not here already."""
-        news = ledger.keeps(self.context.shard, rows.id, rows.version)
+        news = ledger.keeps(self.context.shard, rows.id, rows.version) & living(rows.id, registry)
         for place in np.flatnonzero(news).tolist():
             news[place] = self._here.get(int(rows.id[place]), -1) < int(rows.version[place])
         return rows.take(news)
@@ -169,6 +199,7 @@ class Takeovers:
         return state_tick, state_tick + 1 if follows else self.context.after_rests(piece.first_tick)
 
     def _finish(self, takeover: _Takeover) -> None:
+        self._doubt_ends_us = 0
         context = self.context
         for transfer in takeover.transfers:
             context.request(Adopted(shard=context.shard, epoch=context.epoch, transfer=transfer))

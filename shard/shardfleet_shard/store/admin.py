@@ -12,7 +12,6 @@ from ..core.requests import Done, Refused, RefusedReason
 from ..core.takeover_requests import TakeOver, is_alias
 from ..errors import StoreError, StoreUnavailable
 from .keys import COUNTERS, FLEET_NAME, ROOT, fleet_of
-from .living import from_bitmaps
 from .redis_store import RedisStore
 from .scripts import refusal
 from .server_info import ServerInfo
@@ -110,13 +109,7 @@ class FleetAdmin:
 
     async def living_ids(self) -> U64:
         """Every living entity's id, u64 (n,), sorted; not of one moment."""
-        buckets, bitmaps, cursor = [], [], b"0"
-        while True:
-            cursor, some_buckets, some_bitmaps = await self._store.run_script("living", cursor)
-            buckets.append(some_buckets)
-            bitmaps.append(some_bitmaps)
-            if cursor == b"0":
-                return from_bitmaps(b"".join(buckets), b"".join(bitmaps))
+        return await self._store.living_ids()
 
     async def shards(self) -> list[str]:
         """Every shard that ever started, sorted."""

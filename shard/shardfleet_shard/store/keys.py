@@ -14,7 +14,7 @@
 | holders:<id> | set | the shards that hold its entities |
 | active | zset | transfer ids by transfer_time_us |
 | decided:<shard>:<epoch> | hash | floor (this and all lower sequences are decided), and a field for each one above |
-| journal:<shard> | stream | h "kind transfer peer count tick offer_tick", i ids, v versions |
+| journal:<shard> | stream | h "kind transfer peer count tick offer_tick", i ids, v versions, c "CRC-32 of rows, seal" |
 | rows:<shard> | hash | journal entry id -> its rows, where it has some; apart, so that tailing never touches them |
 | manifest:<shard> | hash | epoch, tick, position, header, chunks (their number) |
 | chunk:<shard>:<epoch>:<tick>:<n> | string | a manifest's chunks, n from 1 |

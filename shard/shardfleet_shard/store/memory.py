@@ -11,8 +11,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..core.census_requests import RemoveCopy, RestoreEntity
-from ..core.journal_requests import BRINGS, Entries, EntryKind, FleetRecords, Publish, ReadEntries, ReadFleet, Tail
+from ..core.journal_requests import (
+    BRINGS,
+    Entries,
+    EntryKind,
+    FleetRecords,
+    Publish,
+    ReadEntries,
+    ReadFleet,
+    Registry,
+    Tail,
+)
 from ..core.repair_requests import ReadOverdue, Repair
 from ..core.requests import (
     Accept,
@@ -258,8 +270,12 @@ def _read_entries(state: State, r: ReadEntries) -> Reply:
     return Entries(entries=tuple(found[entry_id] for entry_id in r.ids if entry_id in found))
 
 
-def _read_fleet(state: State, _: ReadFleet) -> Reply:
-    return FleetRecords(records=tuple(state.record(shard) for shard in sorted(state.epochs)))
+def _read_fleet(state: State, r: ReadFleet) -> Reply:
+    records = tuple(state.record(shard) for shard in sorted(state.epochs))
+    if not r.registry:
+        return FleetRecords(records=records)
+    living = np.array(sorted(state.living), "<u8").tobytes()
+    return FleetRecords(records=records, registry=Registry(before=living, after=living))
 
 
 # --- leased keys -------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.census_requests import RemoveCopy, RestoreEntity
-from ..core.journal_requests import GAINS, EntryKind, JournalEntry
+from ..core.journal_requests import GAINS, EntryKind, JournalEntry, Publish
 from ..core.requests import Done, Outcome, RefusedReason, Reply
 from ..core.takeover_requests import is_alias
+from ..errors import MISSHAPEN
 from .memory_state import OK, Journal, State, refused
 
 
@@ -21,10 +22,11 @@ class Evidence(NamedTuple):
     gained: int
     lost: int
     given: int
+    unread: bool = False
 
     @property
     def holds(self) -> bool:
-        return self.gained > self.lost
+        return self.unread or self.gained > self.lost
 
 
 def _version_in(ids: bytes, versions: bytes, entity: int) -> int:
@@ -37,16 +39,29 @@ def _version_in_rows(rows: bytes, count: int, entity: int) -> int:
     return _version_in(rows[: 8 * count], rows[8 * count : 12 * count], entity)
 
 
+def _gained_by(manifest: Publish, entity: int) -> int:
+    header, gained = json.loads(manifest.header), -1
+    left = int(header.get("count", 0))
+    for chunk in manifest.chunks if left > 0 else ():
+        count = min(left, int(header["rows_per_chunk"]))
+        gained, left = max(gained, _version_in_rows(chunk, count, entity)), left - count
+    return gained
+
+
 def evidence(state: State, shard: str, entity: int) -> Evidence:
     tick = gained = lost = given = -1
+    unread = False
     manifest = state.manifests.get(shard)
     if manifest is not None:
-        header, tick = json.loads(manifest.header), manifest.tick
-        left = int(header.get("count", 0))
-        for chunk in manifest.chunks if left > 0 else ():
-            count = min(left, int(header["rows_per_chunk"]))
-            gained, left = max(gained, _version_in_rows(chunk, count, entity)), left - count
+        tick = manifest.tick
+        try:
+            gained = _gained_by(manifest, entity)
+        except (ValueError, *MISSHAPEN):
+            unread = True
     for entry in state.journals.get(shard, Journal()).entries:
+        if entry.kind is EntryKind.DAMAGED:
+            unread = True
+            continue
         if entry.kind in GAINS:
             gained = max(gained, _version_in_rows(entry.rows, entry.count, entity))
             continue
@@ -57,7 +72,7 @@ def evidence(state: State, shard: str, entity: int) -> Evidence:
         version = _version_in(entry.ids, entry.versions, entity)
         lost = max(lost, version)
         given = max(given, version if entry.kind is EntryKind.OUT else -1)
-    return Evidence(tick, gained, lost, given)
+    return Evidence(tick, gained, lost, given, unread)
 
 
 def restore_entity(state: State, r: RestoreEntity) -> Reply:
@@ -77,7 +92,14 @@ def restore_entity(state: State, r: RestoreEntity) -> Reply:
 
 def remove_copy(state: State, r: RemoveCopy) -> Reply:
     copy, owner = evidence(state, r.shard, r.entity), evidence(state, r.owner, r.entity)
-    if r.shard == r.owner or not copy.holds or not owner.holds or copy.gained > owner.gained:
+    if (
+        r.shard == r.owner
+        or copy.unread
+        or owner.unread
+        or not copy.holds
+        or not owner.holds
+        or copy.gained > owner.gained
+    ):
         return refused(RefusedReason.HELD)
     if min(copy.tick, owner.tick) < r.tick:
         return refused(RefusedReason.OLDER)

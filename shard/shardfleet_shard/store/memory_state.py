@@ -6,12 +6,14 @@ import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ..core.journal_requests import Entries, EntryKind, JournalEntry, Publish, ShardRecord
 from ..core.requests import Begin, Done, Outcome, Refused, RefusedReason
 from ..core.roll_requests import RollPhase
 from ..core.transfer import TransferId
+from ..errors import MISSHAPEN
 from .journal import LIMIT, entry_order
 from .keys import FORMAT
 
@@ -167,8 +169,12 @@ class State:
         used = {
             self.schema_of.get(name, 0) for name, (_, epoch, _) in self.members.items() if self.is_living((name, epoch))
         }
-        headers = [json.loads(manifest.header) for manifest in self.manifests.values() if manifest.header]
-        used |= {int(header["schema"]["hash"]) for header in headers if header["count"]}
+        for manifest in self.manifests.values():
+            # A header that is damaged names no schema.
+            with suppress(ValueError, *MISSHAPEN):
+                header = json.loads(manifest.header)
+                if header["count"] > 0:
+                    used.add(int(header["schema"]["hash"]))
         self.schemas = {known: text for known, text in self.schemas.items() if known in used}
         return sorted(self.schemas)
 
@@ -215,7 +221,7 @@ class State:
         manifest = self.manifests.get(shard)
         return ShardRecord(
             shard=shard,
-            header=manifest.header if manifest else "",
+            header=(manifest.header or " ") if manifest else "",
             chunks=manifest.chunks if manifest else (),
             entries=tuple(self.journals.get(shard, Journal()).entries),
         )

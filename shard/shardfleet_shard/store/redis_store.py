@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
-from ..core.columns import Schema
+from ..core.columns import U64, Schema
 from ..core.histogram import Histogram
-from ..core.journal_requests import FleetRecords, ReadFleet, ShardRecord
+from ..core.journal_requests import FleetRecords, ReadFleet, Registry, ShardRecord
 from ..core.requests import Join, Joined, Reply, Request
 from ..core.schemas import schema_changed, schema_from_text, schema_to_text
 from ..errors import DataFolderError, StoreError, StoreRefused, StoreUnavailable
@@ -19,6 +19,7 @@ from .commands import Command
 from .connections import UNANSWERED, Answer, Connections
 from .journal import entries_from_flat
 from .keys import FORMAT, fleet_prefix
+from .living import from_bitmaps
 from .scripts import TABLE, all_lua, commands_of, script_command
 from .server_info import ServerInfo
 
@@ -233,8 +234,29 @@ class RedisStore:
             self._raise_unless_temporary(type(plan.request).__name__, answer)
             return None
         if isinstance(plan.request, ReadFleet):
-            return await self._read_fleet([name.decode() for name in answer])
+            return await self._read_all([name.decode() for name in answer], registry=plan.request.registry)
         return TABLE[type(plan.request)].reply(answer)
+
+    async def _read_all(self, shards: Sequence[str], *, registry: bool) -> FleetRecords | None:
+        try:
+            before = await self.living_ids() if registry else None
+            records = await self._read_fleet(shards)
+            if records is None or before is None:
+                return records
+            after = await self.living_ids()
+        except StoreUnavailable:
+            return None
+        return replace(records, registry=Registry(before=before.tobytes(), after=after.tobytes()))
+
+    async def living_ids(self) -> U64:
+        """Every living entity's id, u64 (n,), sorted; not of one moment. Raises ``StoreUnavailable``."""
+        buckets, bitmaps, cursor = [], [], b"0"
+        while True:
+            cursor, some_buckets, some_bitmaps = await self.run_script("living", cursor)
+            buckets.append(some_buckets)
+            bitmaps.append(some_bitmaps)
+            if cursor == b"0":
+                return from_bitmaps(b"".join(buckets), b"".join(bitmaps))
 
     async def _read_fleet(self, shards: Sequence[str]) -> FleetRecords | None:
         """One script a shard: each of one moment, the fleet not. A few a pipeline, so that no answer is too large."""
@@ -305,7 +327,12 @@ class RedisStore:
 
 def _shard_record(shard: str, answer: Any) -> ShardRecord:
     header, chunks, entries = answer
-    return ShardRecord(shard=shard, header=header.decode(), chunks=tuple(chunks), entries=entries_from_flat(entries, 5))
+    return ShardRecord(
+        shard=shard,
+        header=header.decode("utf-8", "replace"),
+        chunks=tuple(chunks),
+        entries=entries_from_flat(entries, 6),
+    )
 
 
 def is_temporary(error: ResponseError) -> bool:

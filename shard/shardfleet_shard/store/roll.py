@@ -8,7 +8,7 @@ from typing import Any
 from ..core.journal_requests import GAINS, JournalEntry
 from ..core.roll_requests import Rejoin, Rolled, RollPhase, Statement
 from .commands import INLINE_LIMIT_BYTES, STAGE_TTL_MS, Argument, Command
-from .journal import header_of
+from .journal import NO_ROWS, header_of, rows_checksum
 from .keys import FORMAT
 from .living import to_bitmaps
 
@@ -47,7 +47,8 @@ def _statement(statement: Statement, *, staged: bool) -> tuple[Argument, ...]:
     body = entry.ids
     if entry.kind in GAINS:
         body = b"" if staged else entry.rows
-    return statement.owner, entry.id, header_of(entry), body, entry.versions
+    crc = rows_checksum(entry.rows) if entry.kind in GAINS else NO_ROWS
+    return statement.owner, entry.id, header_of(entry), body, entry.versions, crc
 
 
 def stage_statements(request: Rejoin, prefix: str) -> list[Command]:

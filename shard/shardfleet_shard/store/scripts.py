@@ -51,7 +51,7 @@ from ..core.spawn_requests import Arrive, Despawn, Seed, Spawn, SpawnGroup
 from ..core.takeover_requests import TakeOver
 from ..core.transfer import TransferId
 from .commands import INLINE_LIMIT_BYTES, STAGE_TTL_MS, Argument, Command
-from .journal import entries_from_flat
+from .journal import entries_from_flat, rows_checksum
 from .keys import FORMAT, link_pair
 from .living import to_bitmaps
 from .roll import rejoin, rolled, stage_statements
@@ -166,7 +166,7 @@ def _elected(raw: Sequence[bytes]) -> Elected:
 
 
 def _entries(raw: Sequence[bytes]) -> Entries:
-    return Entries(entries=entries_from_flat(raw, 4))
+    return Entries(entries=entries_from_flat(raw, 5))
 
 
 def _overdue(raw: Sequence[Any]) -> Overdue:
@@ -183,7 +183,7 @@ def _overdue(raw: Sequence[Any]) -> Overdue:
 
 
 def _entries_with_rows(raw: Sequence[bytes]) -> Entries:
-    return Entries(entries=entries_from_flat(raw, 5))
+    return Entries(entries=entries_from_flat(raw, 6))
 
 
 # --- requests --------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def _begin(r: Begin) -> tuple[Argument, ...]:
 
 
 def _accept(r: Accept) -> tuple[Argument, ...]:
-    return (str(r.transfer), *r.transfer, r.cell, r.switch_tick, r.offer_tick, r.count, r.rows)
+    return (str(r.transfer), *r.transfer, r.cell, r.switch_tick, r.offer_tick, r.count, r.rows, rows_checksum(r.rows))
 
 
 def _publish(r: Publish) -> tuple[Argument, ...]:
@@ -234,8 +234,12 @@ def _publish(r: Publish) -> tuple[Argument, ...]:
 def _groups(groups: Sequence[SpawnGroup]) -> tuple[Argument, ...]:
     arguments: list[Argument] = [*to_bitmaps([group.ids for group in groups])]
     for group in groups:
-        arguments += [group.cell, group.count, group.tick, group.tick - 1, group.rows]
+        arguments += [group.cell, group.count, group.tick, group.tick - 1, group.rows, rows_checksum(group.rows)]
     return tuple(arguments)
+
+
+def _restore(r: RestoreEntity) -> tuple[Argument, ...]:
+    return (r.owner, _id(r.entity), r.version, r.tick, r.offer_tick, r.row, rows_checksum(r.row))
 
 
 TABLE: dict[type, Script] = {
@@ -263,7 +267,7 @@ TABLE: dict[type, Script] = {
     Elect: Script("elect", lambda r: (r.ttl_ms,), _elected),
     LinkLease: Script("link_lease", lambda r: (link_pair(r.shard, r.peer), r.ttl_ms)),
     Repair: Script("repair", _transfer),
-    RestoreEntity: Script("restore_entity", lambda r: (r.owner, _id(r.entity), r.version, r.tick, r.offer_tick, r.row)),
+    RestoreEntity: Script("restore_entity", _restore),
     RemoveCopy: Script("remove_copy", lambda r: (r.shard, r.owner, _id(r.entity), r.tick)),
     CallRoll: Script("call_roll", lambda r: (FORMAT, r.call_ms), rolled),
     Rejoin: Script("rejoin", rejoin),

@@ -96,11 +96,17 @@ async def test_it_only_reads(store: Interrupted) -> None:
     assert set(store.sent) <= {"GET", "HGET", "HMGET", "EVALSHA"}
 
 
-async def test_a_damaged_manifest_is_named(store: Interrupted) -> None:
+async def test_of_a_damaged_manifest_what_is_whole_is_shown(store: Interrupted) -> None:
+    """The census names it."""
+    whole = (await Reader(store, SystemClock()).read()).manifests
     (chunk,) = [key async for keys in FleetAdmin(store)._scan(f"{store.prefix}chunk:{NAMES[1]}:*") for key in keys]
     await store.call([("SET", chunk, b"rubbish")])
-    with pytest.raises(ValueError, match=f"manifest of {NAMES[1]}: chunk 0 is damaged"):
-        await Reader(store, SystemClock()).read()
+    shown = (await Reader(store, SystemClock()).read()).manifests
+    assert len(whole[NAMES[1]].rows) and not len(shown[NAMES[1]].rows)
+    assert shown[NAMES[1]].tick == whole[NAMES[1]].tick
+    assert shown[NAMES[0]].rows.pack() == whole[NAMES[0]].rows.pack()
+    await store.call([("HSET", f"{store.prefix}manifest:{NAMES[1]}", "header", b"rubbish")])
+    assert NAMES[1] not in (await Reader(store, SystemClock()).read()).manifests
 
 
 class LaterClock(SystemClock):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shardfleet_shard.core.journal_requests import JournalEntry
+from shardfleet_shard.core.journal_requests import EntryKind, JournalEntry
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.store.journal import entry_from_values
 from shardfleet_shard.store.living import from_bitmaps
@@ -63,8 +63,9 @@ async def _dump_key(store: RedisStore, name: str, entry_ids: Mapping[str, Mappin
         dump[name] = {entry_ids[rest].get(f, f): v for f, v in fields.items()} if kind == "rows" else fields
     elif kind == "journal":
         dump[name] = []
-        for entry_id, (_, header, _, ids, _, versions) in await read("XRANGE", key, "-", "+"):
-            entry = entry_from_values(entry_id, header, ids, versions)
+        for entry_id, (_, header, _, ids, _, versions, _, checksum) in await read("XRANGE", key, "-", "+"):
+            entry = entry_from_values(entry_id, header, ids, versions, checksum)
+            assert entry.kind is not EntryKind.DAMAGED, (name, entry)
             dump[name].append((entry_ids[rest].get(entry.id, entry.id), _without_id(entry)))
     elif kind == "chunk":
         dump[name] = await read("GET", key)

@@ -64,6 +64,37 @@ async def handed_over_and_lost(fleet: World) -> None:
     await fleet.store.call([("XDEL", f"{fleet.store.prefix}journal:{T}", gone.id)])
 
 
+async def test_a_damaged_record_is_named_and_nothing_is_restored_as_long_as_it_stands(
+    fleet: World, clock: FakeClock
+) -> None:
+    """What is missing may be in the rest of it. S lives: its next manifest replaces it, and the row comes back."""
+    await handed_over_and_lost(fleet)
+    prefix = fleet.store.prefix
+    epoch, tick = (await fleet.store.call([("HMGET", f"{prefix}manifest:{S}", "epoch", "tick")]))[0]
+    header = (await fleet.store.call([("HGET", f"{prefix}manifest:{S}", "header")]))[0]
+    await fleet.store.call([("HSET", f"{prefix}manifest:{S}", "header", header.replace(b'"count"', b'"coun4"'))])
+    said: list[str] = []
+    watchdog = Watchdog(RepairingStore(fleet.store), clock, say=said.append)
+    counted = await count_until_sure(fleet, clock, watchdog)
+    assert [damage.key for damage in counted.damages] == [f"manifest:{S}"]
+    assert said[0] == (
+        f"census: damaged in Redis, and left out: {prefix}manifest:{S}: "
+        "the header is damaged: its checksum does not match"
+    )
+    assert await watchdog.audit_once() == [] and watchdog.counts.repairs == {}
+    await fleet.store.call([("HSET", f"{prefix}manifest:{S}", "header", header)])
+    chunk = f"{prefix}chunk:{S}:{epoch.decode()}:{tick.decode()}:1"
+    whole = (await fleet.store.call([("GET", chunk)]))[0]
+    await fleet.store.call([("SET", chunk, whole[:-1])])
+    assert [damage.key for damage in (await watchdog.census_once()).damages] == [chunk.removeprefix(prefix)]
+    await fleet.store.call([("SET", chunk, whole)])
+    await fleet.publish(T, {50: 1})
+    clock.now_us += 2_000_000
+    await watchdog.census_once()
+    assert "census: no record is damaged any more" in said, said
+    assert watchdog.counts.repairs == {"restored": 1}, said
+
+
 async def test_a_row_that_is_nowhere_comes_back_from_its_sources_copy(fleet: World, clock: FakeClock) -> None:
     await handed_over_and_lost(fleet)
     said: list[str] = []

@@ -40,6 +40,10 @@ def test_it_survives_its_chunks(count: int) -> None:
     for name in ("shard", "epoch", "tick", "unix_us", "position"):
         assert getattr(read, name) == getattr(written, name)
     assert read.stats == {"ticks": 4} and read.rows.schema.descr == SCHEMA.descr
+    text, again = written.to_stored()
+    assert (json.loads(text), again) == (header, chunks)
+    stored, faults = AuthorityManifest.from_stored(text, again)
+    assert stored is not None and stored.rows.pack() == written.rows.pack() and not faults
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

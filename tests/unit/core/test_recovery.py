@@ -17,7 +17,7 @@ from shardfleet_shard.core.manifest import JOURNAL_START, AuthorityManifest
 from shardfleet_shard.core.recovery import rebuild
 from shardfleet_shard.core.row_reader import RowReader
 from shardfleet_shard.core.transfer import TransferId
-from shardfleet_shard.errors import SchemaChanged, UsageError
+from shardfleet_shard.errors import SchemaChanged
 
 SCHEMA = Schema(2, np.dtype([("mark", "<u8")]))
 READER = RowReader(SCHEMA, simulation="marked")
@@ -202,13 +202,3 @@ def test_rows_with_other_columns_are_refused_with_both_and_what_to_do() -> None:
     assert not len(rebuild("a", FleetRecords(records=(replace(shard.record("a"), entries=()),)), other).rows)
     with pytest.raises(SchemaChanged, match=f"schema {SCHEMA.hash:08x}, simulation 'rain'"):
         rebuild("a", FleetRecords(records=(shard.record("a"),)), other)
-
-
-@pytest.mark.parametrize("damaged", ["a", "b"])
-def test_a_damaged_record_is_named_whoever_recovers(damaged: str) -> None:
-    shard = PlainShard(held={1: 1})
-    shard.publish(3)
-    bad = shard.record(damaged)
-    bad = ShardRecord(shard=damaged, header=bad.header, chunks=(bad.chunks[0][:-1],), entries=())
-    with pytest.raises(UsageError, match=f"cannot recover a: manifest of {damaged}: chunk 0"):
-        rebuild("a", FleetRecords(records=(bad,)), READER)

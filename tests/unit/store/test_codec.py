@@ -13,7 +13,13 @@ from shardfleet_shard.core.requests import Accept, Done, Outcome, Refused, Refus
 from shardfleet_shard.core.spawn_requests import Spawn, SpawnGroup
 from shardfleet_shard.core.transfer import TransferId
 from shardfleet_shard.errors import StoreRefused
-from shardfleet_shard.store.journal import entries_from_flat, entry_from_values, entry_order
+from shardfleet_shard.store.journal import (
+    checksum_of,
+    entries_from_flat,
+    entry_from_values,
+    entry_order,
+    rows_checksum,
+)
 from shardfleet_shard.store.keys import fleet_of, fleet_prefix, link_pair
 from shardfleet_shard.store.living import from_bitmaps, to_bitmaps
 from shardfleet_shard.store.scripts import TABLE, all_lua, commands_of, load_lua, pack, refusal
@@ -113,12 +119,23 @@ def test_accept_and_spawn_arguments() -> None:
     accept = Accept(
         shard="b", epoch=4, transfer=transfer, cell="01", switch_tick=7, offer_tick=5, count=2, rows=b"\0\r\n"
     )
-    assert commands_of(accept, "p", "g")[0][7:] == ("a/3/8", "a", 3, 8, "01", 7, 5, 2, b"\0\r\n")
+    assert commands_of(accept, "p", "g")[0][7:] == (
+        "a/3/8",
+        "a",
+        3,
+        8,
+        "01",
+        7,
+        5,
+        2,
+        b"\0\r\n",
+        rows_checksum(b"\0\r\n"),
+    )
     group = SpawnGroup(cell="01", count=1, ids=packed([2**64 - 1]), rows=b"row", tick=7)
     bitmap = bytes(31) + b"\x80"
     assert commands_of(Spawn(shard="b", epoch=4, groups=(group,)), "p", "g")[0][7:] == (
         *(b"\xff" * 8, b"\xff" * 7, bitmap, b""),
-        *("01", 1, 7, 6, b"row"),
+        *("01", 1, 7, 6, b"row", rows_checksum(b"row")),
     )
 
 
@@ -135,14 +152,37 @@ def test_answers_become_replies() -> None:
 
 
 def test_journal_entries() -> None:
-    entry = entry_from_values(b"12-3", b"out a/3/8 b 2 70 68", b"ids", b"versions")
+    ids, versions = packed([1, 2]), bytes(8)
+    entry = entry_from_values(b"12-3", b"out a/3/8 b 2 70 68", ids, versions)
     assert (entry.id, entry.kind, entry.transfer, entry.peer) == ("12-3", EntryKind.OUT, TransferId("a", 3, 8), "b")
-    assert (entry.count, entry.tick, entry.offer_tick, entry.ids, entry.rows) == (2, 70, 68, b"ids", b"")
-    spawn = entry_from_values(b"1-0", b"spawn - - 1 5 4", b"", b"", b"rows")
-    assert (spawn.transfer, spawn.peer, spawn.rows) == (None, "", b"rows")
-    flat = [b"1-0", b"spawn - - 1 5 4", b"", b"", b"rows"]
-    assert entries_from_flat(flat * 2, 5) == (spawn, spawn)
+    assert (entry.count, entry.tick, entry.offer_tick, entry.ids, entry.rows) == (2, 70, 68, ids, b"")
+    rows = bytes(16)
+    spawn = entry_from_values(b"1-0", b"spawn - - 1 5 4", b"", b"", rows=rows)
+    assert (spawn.transfer, spawn.peer, spawn.rows) == (None, "", rows)
+    checksum = checksum_of(b"spawn - - 1 5 4", b"", b"", rows)
+    assert entries_from_flat([b"1-0", b"spawn - - 1 5 4", b"", b"", checksum, rows] * 2, 6) == (spawn, spawn)
     assert sorted(["10-0", "9-12", "9-2"], key=entry_order) == ["9-2", "9-12", "10-0"]
+
+
+@pytest.mark.parametrize(
+    ("values", "why", "may_hide_loss"),
+    [
+        ((b"out a/3/8 b 2 70 68", bytes(16), bytes(7)), "out, ids or versions are not those of 2", True),
+        ((b"out a/3/8 b 2 70", bytes(16), bytes(8)), "no entry", True),
+        ((b"damaged - - 0 0 0", b"", b""), "no entry", True),
+        ((b"oux a/3/8 b 2 70 68", bytes(16), bytes(8)), "oux", True),
+        ((b"out \xff b 2 70 68", bytes(16), bytes(8)), "utf-8", True),
+        ((b"spawn - - -1 5 4", b"", b""), "-1 entities", False),
+        ((b"spawn - - 2 5 4", b"", b"", b"-", bytes(4 + 61)), "65 bytes are not 2 rows", False),
+        ((b"spawn - - 1 5 4", b"", b"", b"", bytes(16)), "checksum does not match", False),
+        ((b"spawn - - 1 5 4", b"", b"", b""), "checksum does not match", True),
+        ((b"spawn - - 1 5 4", b"", b"", checksum_of(b"spawn - - 1 5 4", b"", b"", bytes(16)), b""), "not there", False),
+    ],
+)
+def test_an_entry_that_is_not_as_it_was_written(values: tuple[bytes, ...], why: str, may_hide_loss: bool) -> None:
+    entry = entry_from_values(b"7-1", *values)
+    assert (entry.id, entry.kind, entry.may_hide_loss) == ("7-1", EntryKind.DAMAGED, may_hide_loss)
+    assert why in entry.damage
 
 
 def test_keys() -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfleet_operator.census import SLOW_READINGS_TO_AGREE, Census, CensusHistory, census
@@ -56,7 +55,9 @@ def found(counted: Census) -> tuple[list[int], list[int]]:
 # --- one census ------------------------------------------------------------------------------------------------
 
 rows = st.dictionaries(st.integers(0, 7), st.integers(1, 3), max_size=4)
-journal = st.lists(st.builds(entry, st.sampled_from(list(EntryKind)), rows, st.just("b")), max_size=3)
+journal = st.lists(
+    st.builds(entry, st.sampled_from(sorted({*EntryKind} - {EntryKind.DAMAGED})), rows, st.just("b")), max_size=3
+)
 
 
 @settings(max_examples=200)
@@ -116,8 +117,16 @@ def test_spawned_and_not_published_is_owned_and_despawned_is_not_a_stray() -> No
 def test_a_damaged_manifest_names_its_shard() -> None:
     good = shard("a", {1: 1})
     bad = ShardRecord(shard="a", header=good.header, chunks=(), entries=())
-    with pytest.raises(ValueError, match="manifest of a: 0 of 1 chunks"):
-        census([bad], [1], 0)
+    counted = census([bad, shard("b", {2: 1})], [1, 2], 0)
+    assert [(one.key, one.words) for one in counted.damages] == [("manifest:a", "0 of 1 chunks")]
+    assert (counted.owned, found(counted)) == (1, ([1], [])), "it goes on over the others"
+
+
+def test_who_lost_an_entity_by_an_entry_that_cannot_be_read_does_not_hold_it() -> None:
+    unread = JournalEntry(id="5-0", kind=EntryKind.DAMAGED, damage="why", may_hide_loss=True)
+    counted = census([shard("a", {1: 1, 2: 1}, unread), shard("b", {1: 2})], [1, 2], 0)
+    assert (counted.owned, found(counted)) == (2, ([], []))
+    assert found(census([shard("a", {1: 1}), shard("b", {1: 2})], [1], 0)) == ([], [1]), "nothing is unread here"
 
 
 # --- several in a row ------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 -- include _living
+-- include _journal
 -- What one shard's manifest and journal say of one id (8 bytes). Packed rows begin with the ids (8 bytes each), then
 -- the versions (4 bytes each).
 local function u32(text, at)
@@ -35,18 +36,22 @@ local function gained_by_manifest(name, manifest, id)
   return gained
 end
 
+-- unread: something of it is not as it was written, so nobody knows whether it holds the id, and it counts as if it did.
 -- tick: the manifest's, -1 without one; gained, lost, given: the highest version that it got, that it lost in whatever
 -- way, that it gave to another shard; -1 for none.
 local function evidence(name, id)
   local found = {tick = -1, gained = -1, lost = -1, given = -1}
   local manifest = call('HMGET', prefix .. 'manifest:' .. name, 'epoch', 'tick', 'chunks', 'header')
   if manifest[1] then
-    found.tick, found.gained = tonumber(manifest[2]), gained_by_manifest(name, manifest, id)
+    local ok, gained = pcall(gained_by_manifest, name, manifest, id)
+    found.tick, found.gained, found.unread = tonumber(manifest[2]) or -1, ok and gained or -1, not ok
   end
   for _, entry in ipairs(call('XRANGE', prefix .. 'journal:' .. name, '-', '+')) do
     local kind, peer, count = string.match(entry[2][2], '^(%S+) %S+ (%S+) (%d+)')
     count = tonumber(count)
-    if kind == 'out' or kind == 'despawn' then
+    if not count or not is_whole(entry[2]) then
+      found.unread = true
+    elseif kind == 'out' or kind == 'despawn' then
       local place = place_of(entry[2][4], id, count)
       local version = place and u32(entry[2][6], place * 4 + 1) or -1
       found.lost = math.max(found.lost, version)
@@ -59,7 +64,7 @@ local function evidence(name, id)
       found.gained = math.max(found.gained, version_in(call('HGET', prefix .. 'rows:' .. name, entry[1]) or '', id, count))
     end
   end
-  found.holds = found.gained > found.lost
+  found.holds = found.unread or found.gained > found.lost
   return found
 end
 

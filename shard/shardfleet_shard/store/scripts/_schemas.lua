@@ -11,10 +11,13 @@ local function schemas_in_use()
   end
   for _, name in ipairs(call('HKEYS', prefix .. 'epoch')) do
     local header = call('HGET', prefix .. 'manifest:' .. name, 'header')
-    local decoded = header and header ~= '' and cjson.decode(header)
-    if decoded and decoded.count > 0 then
-      used[integer(decoded.schema.hash)] = true
-    end
+    -- A header that is damaged names no schema: whose rows these were cannot be read by anybody.
+    pcall(function()
+      local decoded = header and header ~= '' and cjson.decode(header)
+      if decoded and decoded.count > 0 then
+        used[integer(decoded.schema.hash)] = true
+      end
+    end)
   end
   local left = {}
   for _, hash in ipairs(call('HKEYS', prefix .. 'schemas')) do

@@ -1,7 +1,7 @@
 -- include _journal
 -- include _living
 -- From ARGV[first] on: ids (sorted), their buckets (7 bytes each) and bitmaps (32 bytes each), an id that the request
--- itself names twice ('' where none), then cell, count, tick, offer tick and rows for each group.
+-- itself names twice ('' where none), then cell, count, tick, offer tick, rows and their checksum for each group.
 local function merged(old, new)
   local olds, news = {string.byte(old, 1, 32)}, {string.byte(new, 1, 32)}
   for i = 1, 32 do
@@ -28,7 +28,7 @@ end
 local function claimants(first)
   local owners = {}
   local own, newest = call('HGET', prefix .. 'schema_of', shard), call('HGET', prefix .. 'meta', 'schema')
-  for i = first + 4, #ARGV, 5 do
+  for i = first + 4, #ARGV, 6 do
     local claim = call('HGET', prefix .. 'claims', ARGV[i])
     local owner, its_epoch = string.match(claim or '', '^(%S+) (%d+)$')
     if not owner or call('HGET', prefix .. 'epoch', owner) ~= its_epoch or not is_living(owner, its_epoch) then
@@ -103,10 +103,11 @@ local function spawn(first)
   end)
   local total = 0
   for group, owner in ipairs(owners) do
-    local at = first + 4 + (group - 1) * 5
+    local at = first + 4 + (group - 1) * 6
     local count = tonumber(ARGV[at + 1])
     if count > 0 then
-      append(owner, 'spawn - - ' .. count .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3], '', '', ARGV[at + 4])
+      append(owner, 'spawn - - ' .. count .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 3], '', '', ARGV[at + 4],
+        ARGV[at + 5])
       total = total + count
     end
   end

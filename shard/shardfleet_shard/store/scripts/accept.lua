@@ -3,7 +3,7 @@
 -- include _transfer
 -- include _journal
 -- [5] transfer id, [6] source, [7] its epoch, [8] sequence, [9] cell, [10] switch tick, [11] offer tick, [12] count,
--- [13] rows.
+-- [13] rows, [14] their checksum.
 local id, source, source_epoch = ARGV[5], ARGV[6], ARGV[7]
 local record = call('HMGET', record_key(id), 'state', 'target', 'target_epoch')
 local state, target, target_epoch = record[1], record[2], record[3]
@@ -33,7 +33,8 @@ end
 
 call('HSET', record_key(id), 'state', 'accepted')
 local moved = call('HMGET', record_key(id), 'ids', 'versions', 'count')
-append(shard, 'in ' .. id .. ' ' .. source .. ' ' .. ARGV[12] .. ' ' .. ARGV[10] .. ' ' .. ARGV[11], '', '', ARGV[13])
+append(shard, 'in ' .. id .. ' ' .. source .. ' ' .. ARGV[12] .. ' ' .. ARGV[10] .. ' ' .. ARGV[11], '', '', ARGV[13],
+  ARGV[14])
 append(source, 'out ' .. id .. ' ' .. shard .. ' ' .. moved[3] .. ' ' .. ARGV[10] .. ' ' .. ARGV[11],
   moved[1], moved[2])
 return 'accepted'

@@ -20,7 +20,7 @@ for i = 1, #epochs, 2 do
   take('rows:' .. name)
   take('decided:' .. name .. ':' .. epochs[i + 1])
   local manifest = call('HMGET', prefix .. 'manifest:' .. name, 'epoch', 'tick', 'chunks')
-  for number = 1, tonumber(manifest[3] or 0) do
+  for number = 1, tonumber(manifest[3] or 0) or 0 do
     take('chunk:' .. name .. ':' .. manifest[1] .. ':' .. manifest[2] .. ':' .. number)
   end
 end

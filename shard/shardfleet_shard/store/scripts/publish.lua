@@ -13,9 +13,10 @@ local function chunk_key(kind, its_epoch, its_tick, number)
 end
 
 local stored = call('HMGET', manifest, 'epoch', 'tick', 'chunks')
-if stored[1] then
-  local by_epoch = tonumber(epoch) - tonumber(stored[1])
-  if by_epoch < 0 or (by_epoch == 0 and tonumber(tick) <= tonumber(stored[2])) then
+local stored_epoch, stored_tick = tonumber(stored[1] or ''), tonumber(stored[2] or '')
+if stored_epoch and stored_tick then -- else there is none, or what there is is damaged, and this one replaces it
+  local by_epoch = tonumber(epoch) - stored_epoch
+  if by_epoch < 0 or (by_epoch == 0 and tonumber(tick) <= stored_tick) then
     for number = 1, inline and 0 or count do
       call('UNLINK', chunk_key('stage', epoch, tick, number))
     end
@@ -39,7 +40,7 @@ else
     call('PERSIST', name)
   end
 end
-for number = 1, tonumber(stored[3] or 0) do
+for number = 1, tonumber(stored[3] or 0) or 0 do
   call('UNLINK', chunk_key('chunk', stored[1], stored[2], number))
 end
 call('HSET', manifest, 'epoch', epoch, 'tick', tick, 'position', position, 'header', ARGV[7], 'chunks', count)
@@ -51,7 +52,7 @@ repeat
   local ids = {}
   for i, entry in ipairs(covered) do
     ids[i] = entry[1]
-    local alias = string.match(entry[2][2], '^takeover %S+ (%S+)')
+    local alias = taken_by(entry[2])
     if alias then
       forget_taken(alias)
     end

@@ -6,8 +6,8 @@
 -- [5] the data's format, [6] call ms, [7] lease ms, [8] tick, [9] ordinal, [10] address, [11] schema, [12] its columns,
 -- [13] schemas that it takes, [14] layout version, [15] layout, [16] phase, [17] seeded, [18] origin tick, [19] rests,
 -- [20] arrivals through, [21] on: ids (sorted), their buckets and bitmaps, as in _spawn, and how many ids each bucket
--- has; [25] how the statements' rows come: 'inline', or 'staged' under stage:<shard>:<epoch>:<tick>:rejoin<n>; then five
--- values a statement: owner, id or '', header, ids or rows, versions.
+-- has; [25] how the statements' rows come: 'inline', or 'staged' under stage:<shard>:<epoch>:<tick>:rejoin<n>; then six
+-- values a statement: owner, id or '', header, ids or rows, versions, the rows' checksum or '-'.
 local running = run_id()
 if joined ~= running then
   return refused('generation', running)
@@ -102,16 +102,17 @@ local function is_known(owner, entry_id, kind, transfer)
     or call('SADD', prefix .. 'told', kind .. ' ' .. transfer) == 0
 end
 
-for i = 26, #ARGV, 5 do
+for i = 26, #ARGV, 6 do
   local owner, header = ARGV[i], ARGV[i + 2]
   local kind, transfer = string.match(header, '^(%a+) (%S+)')
-  local staged = prefix .. 'stage:' .. shard .. ':' .. epoch .. ':' .. ARGV[8] .. ':rejoin' .. integer((i - 21) / 5)
+  local staged = prefix .. 'stage:' .. shard .. ':' .. epoch .. ':' .. ARGV[8] .. ':rejoin' .. integer((i - 20) / 6)
   if not is_known(owner, ARGV[i + 1], kind, transfer) then
     call('HSETNX', prefix .. 'epoch', owner, '0')
     if kind == 'out' or kind == 'despawn' then
       append(owner, header, ARGV[i + 3], ARGV[i + 4])
     else
-      append(owner, header, '', '', ARGV[25] == 'staged' and call('GET', staged) or ARGV[i + 3])
+      append(owner, header, '', '', ARGV[25] == 'staged' and call('GET', staged) or ARGV[i + 3],
+        ARGV[i + 5])
     end
     if kind == 'despawn' then
       local ids, removed = {}, remove_alive(ARGV[i + 3])

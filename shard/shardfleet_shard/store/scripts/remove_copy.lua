@@ -4,7 +4,7 @@
 -- include _holding
 -- [5] shard, [6] owner, [7] id, [8] tick.
 local copy, owner = evidence(ARGV[5], ARGV[7]), evidence(ARGV[6], ARGV[7])
-if ARGV[5] == ARGV[6] or not copy.holds or not owner.holds or copy.gained > owner.gained then
+if ARGV[5] == ARGV[6] or copy.unread or owner.unread or not copy.holds or not owner.holds or copy.gained > owner.gained then
   return refused('held')
 end
 if math.min(copy.tick, owner.tick) < tonumber(ARGV[8]) then

@@ -16,10 +16,10 @@ end
 local after = call('HGET', prefix .. 'manifest:' .. shard, 'position') or '0-0'
 repeat
   local entries = entries_after(shard, after)
-  for i = 1, #entries, 4 do
+  for i = 1, #entries, 5 do
     local kind = string.match(entries[i + 1], '^%S+')
     if kind ~= 'out' and kind ~= 'despawn' then
-      return refused('busy', kind .. ' ' .. entries[i])
+      return refused('busy', (kind or '?') .. ' ' .. entries[i])
     end
     after = entries[i]
   end

@@ -2,7 +2,7 @@
 -- include _generation
 -- include _journal
 -- include _holding
--- [5] owner, [6] id, [7] version, [8] tick, [9] offer tick, [10] row.
+-- [5] owner, [6] id, [7] version, [8] tick, [9] offer tick, [10] row, [11] its checksum.
 local owner, id, version = ARGV[5], ARGV[6], tonumber(ARGV[7])
 if not is_alive(id) then
   return 'decided'
@@ -19,6 +19,6 @@ for _, name in ipairs(names) do
     return refused('older', name)
   end
 end
-append(owner, 'restore - - 1 ' .. ARGV[8] .. ' ' .. ARGV[9], '', '', ARGV[10])
+append(owner, 'restore - - 1 ' .. ARGV[8] .. ' ' .. ARGV[9], '', '', ARGV[10], ARGV[11])
 call('HINCRBY', prefix .. 'counters', 'repaired_entities', 1)
 return 'ok'

@@ -56,9 +56,12 @@ end
 local alias = gone .. '@' .. new
 call('HSET', prefix .. 'epoch', alias, new)
 local function rename(kind, rest)
-  call('RENAME', prefix .. kind .. ':' .. gone .. rest, prefix .. kind .. ':' .. alias .. rest)
+  local name = prefix .. kind .. ':' .. gone .. rest
+  if call('EXISTS', name) == 1 then -- a chunk may be lost; whoever reads the manifest says so
+    call('RENAME', name, prefix .. kind .. ':' .. alias .. rest)
+  end
 end
-for number = 1, tonumber(manifest[3] or 0) do
+for number = 1, tonumber(manifest[3] or 0) or 0 do
   rename('chunk', ':' .. manifest[1] .. ':' .. manifest[2] .. ':' .. number)
 end
 if manifest[1] then
@@ -67,8 +70,6 @@ end
 if has_journal then
   rename('journal', '')
 end
-if call('EXISTS', prefix .. 'rows:' .. gone) == 1 then
-  rename('rows', '')
-end
+rename('rows', '')
 append(shard, 'takeover - ' .. alias .. ' 0 0 0', '', '')
 return 'ok'

@@ -1,4 +1,4 @@
-"""TransferLog: a line for each transfer that did not go as planned, and no flood of them."""
+"""What the runtime has to say beside its figures: transfers that did not go as planned, and records that are damaged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ..core.context import TransferNote
+from ..core.damage import DamageReport
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +16,11 @@ WINDOW_S = 10.0
 
 
 class TransferLog:
-    """Args: now_s: any clock that only goes forward."""
+    """A line for each transfer that did not go as planned, and no flood of them.
+
+    Args:
+        now_s: any clock that only goes forward.
+    """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -39,3 +44,10 @@ class TransferLog:
                 note.what,
                 extra={"transfer": str(note.transfer), "peer": note.peer, "entities": note.entities},
             )
+
+
+def log_damage(report: DamageReport, prefix: str) -> None:
+    """One line for people, with the keys of Redis in full; the ids that it has no room for come in further ones."""
+    log.error("%s", report.words(prefix))
+    for part in report.further():
+        log.error("not restored either: %s", part)

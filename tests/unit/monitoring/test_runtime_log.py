@@ -7,7 +7,7 @@ import logging
 import pytest
 from shardfleet_shard.core.context import TransferNote
 from shardfleet_shard.core.transfer import TransferId
-from shardfleet_shard.monitoring.transfer_log import MOST, WINDOW_S, TransferLog
+from shardfleet_shard.monitoring.runtime_log import MOST, WINDOW_S, TransferLog
 
 
 def notes(count: int) -> list[TransferNote]:

@@ -1,7 +1,7 @@
 """The production watchdog and census beside a simulated fleet: they read the simulated Redis, on virtual time.
 
-An audit is over in no time. A census is not: its reads and its repairs are under way like any request, and each shard is
-read at a moment of its own, as in a fleet of more shards than one pipeline reads.
+An audit is over in no time. A census is not: its reads and its repairs are under way like any request, and each shard
+is read at a moment of its own, as in a fleet of more shards than one pipeline reads.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GAPS_US = (500, 500, 3_000, 10_000, 60_000)
-"""At the most between the readings of two shards: drawn for each census, so that most readings are quick and some slow."""
+GAPS_US = (500, 3_000, 10_000, 10_000, 60_000, 250_000)
+"""At the most between the readings of two shards, one drawn for each census: mostly quick, now and then as of a fleet
+so large that what is restored by such a reading, and nobody looks again, has moved on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,16 +83,14 @@ VARIANTS: dict[str, Variant] = {
     "watchdog-cancels-accepted": Variant(
         scripts.watchdog_cancels_accepted, "the watchdog cancels accepted transfers", 232
     ),
-    "census-two-moments": Variant(
-        census.restores_from_two_moments, "a census restores from reads of two moments", 0
+    "census-two-moments": Variant(census.restores_from_two_moments, "a census restores from reads of two moments", 47),
+    "old-epochs": Variant(
+        former.other_scripts_of_any_epoch, "all scripts but BEGIN and ACCEPT run whatever the epoch is", 22
     ),
-    "old-epochs": Variant(former.other_scripts_of_any_epoch, "all scripts but BEGIN and ACCEPT run whatever the epoch is", 0),
-    "old-requests": Variant(former.requests_of_any_generation, "requests of a former generation are executed", 0),
-    "old-answers": Variant(former.answers_of_any_generation, "answers of a former generation are believed", 0),
-    "old-frames": Variant(former.frames_of_any_generation, "frames of a former generation are taken", 0),
-    "old-epochs-frames": Variant(former.frames_of_any_epoch, "frames of a former epoch are taken", 0),
-    "rejoin-overwrites-rows": Variant(rollcall.rejoin_overwrites_rows, "REJOIN replaces what Redis has kept", 0),
+    "old-requests": Variant(former.requests_of_any_generation, "requests of a former generation are executed", 27),
+    "old-answers": Variant(former.answers_of_any_generation, "answers of a former generation are believed", 1079),
+    "rejoin-overwrites-rows": Variant(rollcall.rejoin_overwrites_rows, "REJOIN replaces what Redis has kept", 14),
     "rejoin-overwrites-records": Variant(
-        rollcall.rejoin_overwrites_records, "REJOIN asserts what Redis knows to have ended", 0
+        rollcall.rejoin_overwrites_records, "REJOIN asserts what Redis knows to have ended", 73
     ),
 }

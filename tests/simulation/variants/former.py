@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from shardfleet_shard.core.frames import Frame
 from shardfleet_shard.core.journal_requests import ReadFleet
 from shardfleet_shard.core.requests import Accept, Begin, Ended, Join, Observe, Reopen, Reply, Request
 from shardfleet_shard.core.roll_requests import CallRoll, Rejoin
@@ -13,8 +12,6 @@ from shardfleet_shard.runtime import ServerAuthorityRuntime
 from shardfleet_shard.store.memory import MemoryStore
 from shardfleet_shard.store.memory_state import Owner, State
 
-from ..network import Network
-from ..process import Process
 from .patches import Patch
 
 OF_ANY_GENERATION = (Join, Reopen, Observe, CallRoll, Rejoin, Ended, ReadFleet)
@@ -63,18 +60,3 @@ def answers_of_any_generation(patch: Patch) -> None:
         receive(self, request, reply)
 
     patch.setattr(ServerAuthorityRuntime, "receive_reply", believe)
-
-
-def frames_of_any_generation(patch: Patch) -> None:
-    def deliver(self: Network, process: Process, generation: str, peer: str, frame: Frame) -> None:
-        self.fleet.note("frame", process, peer, frame)
-        self.fleet.processes[peer].frame(process, frame)
-
-    patch.setattr(Network, "_deliver", deliver)
-
-
-def frames_of_any_epoch(patch: Patch) -> None:
-    def frame(self: Process, sender: Process, frame: Frame) -> None:
-        self.act(lambda: self.runtime.receive_frame(sender.shard, frame))
-
-    patch.setattr(Process, "frame", frame)

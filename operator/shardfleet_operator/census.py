@@ -192,10 +192,13 @@ class CensusHistory:
                 since, count, all_quick, before = anew
             missing[entity] = (since, count + 1, all_quick and quick, max(given, before))
         self._missing = missing
+        proven, _ = self._proven
         return frozenset(
             entity
             for entity, (since, count, all_quick, _) in missing.items()
-            if latest.unix_us - since >= CONFIRM_AFTER_US and count >= (2 if all_quick else SLOW_READINGS_TO_AGREE)
+            # What quick readings have proven, a slow one that misses it too does not call in question.
+            if (entity in proven and count > 1)
+            or (latest.unix_us - since >= CONFIRM_AFTER_US and count >= (2 if all_quick else SLOW_READINGS_TO_AGREE))
         )
 
     def _count_doubled(self, latest: Census) -> frozenset[int]:

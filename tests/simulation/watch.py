@@ -123,6 +123,7 @@ class Reader:
 
     def _executed(self, request: AnyRepair, generation: str) -> Outcome | None:
         reply = self._fleet.redis.ask(request, generation=generation)
+        self._fleet.judge.executed(request, reply)
         return reply.outcome if isinstance(reply, Done) else None
 
     async def _on_the_way(self, times: int = 1) -> None:

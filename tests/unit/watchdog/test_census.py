@@ -180,6 +180,15 @@ def test_slow_readings_must_agree_more_often() -> None:
     assert results == [([], [])] * (SLOW_READINGS_TO_AGREE - 1) + [([1], [])]
 
 
+def test_a_slow_reading_that_misses_it_too_takes_nothing_back() -> None:
+    history = CensusHistory()
+    for n, reading_us in ((1, 0), (2, 0), (3, 200_000)):
+        confirmed = history.confirm(counted_at(2 * n, [shard("a", {}, tick=n)], reading_us=reading_us))
+    assert found(confirmed) == ([1], [])
+    assert found(history.confirm(counted_at(8, [shard("a", {1: 1}, tick=4)]))) == ([], [])
+    assert found(history.confirm(counted_at(10, [shard("a", {}, tick=5)]))) == ([], [])
+
+
 def test_doubled_is_proven_by_a_claim_that_stays_beaten() -> None:
     history = CensusHistory()
     assert found(history.confirm(counted_at(0, [shard("a", {1: 1}, tick=1), shard("b", {1: 2}, tick=1)]))) == ([], [])

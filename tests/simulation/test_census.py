@@ -34,7 +34,7 @@ def test_a_reading_misses_who_moves_meanwhile_and_nobody_is_restored(monkeypatch
 
 
 def test_a_row_that_its_owner_never_got_is_restored_from_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis loses an acceptance with its ``in``, its target dies, and its source, which still shows the row, is stopped."""
+    """Redis loses an acceptance with its ``in``, its target dies, its source, which still shows the row, is stopped."""
     monkeypatch.setattr(watch, "GAPS_US", (500,))
     nothing = Fault(kind="clock drifts", at_us=500_000)  # so that the plan is not calm
     fleet = Fleet(Plan(seed=3, entities=1, faulty_us=9_000_000, faults=(nothing,)))

@@ -6,9 +6,11 @@ not at all. So one census proves nothing, and ``CensusHistory`` says what severa
 
 - *Doubled*: the same shard shows the same row at the same version again, in a record read after the other holder
   was seen. A handover would have put an ``out`` beside that row, so this is certain.
-- *Missing*: held nowhere, time and again. To be seen nowhere by mere chance an entity must be accepted, switched
-  and published between the reading of its target and of its source. A quick reading is shorter than that takes, so
-  two agree soon enough; of slow readings many must agree.
+- *Missing*: held nowhere, time and again. To be seen nowhere by mere chance it is enough to be accepted between the
+  reading of the target and of the source, and a busy entity may be so in every census; but each of these handoffs
+  has raised its version. To be seen nowhere again under no higher version, an entity must be accepted, switched and
+  published within one reading. A quick one is shorter than that takes, so two agree soon enough; of slow ones many
+  must agree.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from typing import Any
 import numpy as np
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.damage import Damage, read_record
-from shardfleet_shard.core.journal_requests import ShardRecord
-from shardfleet_shard.core.ledger import evidence_of, fold, holdings, resolved
+from shardfleet_shard.core.journal_requests import EntryKind, ShardRecord
+from shardfleet_shard.core.ledger import ShardEvidence, entry_rows, evidence_of, fold, holdings, resolved
 from shardfleet_shard.core.manifest import FROZEN, PASSING
 from shardfleet_shard.core.takeover_requests import is_alias
 
@@ -48,6 +50,7 @@ class Census:
         owned: those of them that exactly one shard holds, whatever their state there.
         passing, frozen: rows that manifests show in that state; part of ``owned``.
         missing: living, and held nowhere.
+        given: the version under which journals last gave away each of ``missing``; left out where none did.
         doubled: held by more than one shard.
         strays: held, and not living by the registry.
         claims: who holds what of ``doubled``.
@@ -62,6 +65,7 @@ class Census:
     passing: int = 0
     frozen: int = 0
     missing: U64 = field(default_factory=lambda: _NO_IDS)
+    given: Mapping[int, int] = field(default_factory=dict)
     doubled: U64 = field(default_factory=lambda: _NO_IDS)
     strays: U64 = field(default_factory=lambda: _NO_IDS)
     claims: frozenset[Claim] = frozenset()
@@ -123,6 +127,7 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
         (int(all_ids[row]), records[all_shards[row]].shard, int(all_versions[row]))
         for row in np.flatnonzero(np.isin(all_ids, doubled))
     )
+    missing = np.setdiff1d(living, held_ids, assume_unique=True)
     return Census(
         unix_us=now_us,
         reading_us=reading_us,
@@ -130,7 +135,8 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
         owned=int(np.count_nonzero(np.isin(held_ids[holders == 1], living))),
         passing=passing,
         frozen=frozen,
-        missing=np.setdiff1d(living, held_ids, assume_unique=True),
+        missing=missing,
+        given=_given(evidences, missing),
         doubled=doubled,
         strays=np.setdiff1d(held_ids, living, assume_unique=True),
         claims=claims,
@@ -139,12 +145,23 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
     )
 
 
+def _given(evidences: Sequence[ShardEvidence], missing: U64) -> dict[int, int]:
+    given: dict[int, int] = {}
+    entries = (entry for evidence in evidences for entry in evidence.entries if entry.kind is EntryKind.OUT)
+    for entry in entries if len(missing) else ():
+        ids, versions = entry_rows(entry)
+        among = np.isin(ids, missing)
+        for entity, version in zip(ids[among].tolist(), versions[among].tolist(), strict=True):
+            given[entity] = max(version, given.get(entity, 0))
+    return given
+
+
 @dataclass(slots=True)
 class CensusHistory:
     """What censuses in a row prove together. Holds an entry for each id under suspicion and for no other."""
 
-    _missing: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
-    """id -> (unix_us of the first census that missed it, censuses in a row, all readings quick)."""
+    _missing: dict[int, tuple[int, int, bool, int]] = field(default_factory=dict)
+    """id -> (unix_us of the first census that missed it, censuses in a row, all readings quick, version given)."""
     _beaten: dict[Claim, int] = field(default_factory=dict)
     """Claim that another shard's claim equals or exceeds -> unix_us of the first census that saw it so."""
     _published: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -167,15 +184,21 @@ class CensusHistory:
 
     def _count_missing(self, latest: Census) -> frozenset[int]:
         quick = latest.reading_us <= QUICK_READING_US
-        missing: dict[int, tuple[int, int, bool]] = {}
+        missing: dict[int, tuple[int, int, bool, int]] = {}
         for entity in latest.missing.tolist():
-            since, count, all_quick = self._missing.get(entity, (latest.unix_us, 0, True))
-            missing[entity] = (since, count + 1, all_quick and quick)
+            given, anew = latest.given.get(entity, 0), (latest.unix_us, 0, True, 0)
+            since, count, all_quick, before = self._missing.get(entity, anew)
+            if given > before:  # somebody had it meanwhile
+                since, count, all_quick, before = anew
+            missing[entity] = (since, count + 1, all_quick and quick, max(given, before))
         self._missing = missing
+        proven, _ = self._proven
         return frozenset(
             entity
-            for entity, (since, count, all_quick) in missing.items()
-            if latest.unix_us - since >= CONFIRM_AFTER_US and count >= (2 if all_quick else SLOW_READINGS_TO_AGREE)
+            for entity, (since, count, all_quick, _) in missing.items()
+            # What quick readings have proven, a slow one that misses it too does not call in question.
+            if (entity in proven and count > 1)
+            or (latest.unix_us - since >= CONFIRM_AFTER_US and count >= (2 if all_quick else SLOW_READINGS_TO_AGREE))
         )
 
     def _count_doubled(self, latest: Census) -> frozenset[int]:

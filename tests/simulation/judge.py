@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from shardfleet_shard.core.census_requests import RestoreEntity
 from shardfleet_shard.core.context import CATCH_UP_LIMIT_US
 from shardfleet_shard.core.journal_requests import Publish
 from shardfleet_shard.core.requests import Adopted, Begin, Cancel, Done, Outcome, Refused, Released, Reply, Request
@@ -62,7 +63,9 @@ class Judge:
         self.open_us: dict[TransferId, int] = {}
         """Records by when they were begun."""
         self.adopted_from_offer: dict[tuple[int, int], range] = {}
-        """(entity, version) -> the ticks through which the target moved the offered state forward by itself."""
+        """(entity, version) -> the ticks through which its new owner moved the state that it got forward by itself."""
+        self._restored: dict[tuple[int, int], int] = {}
+        """(entity, version) -> the tick at whose end the row is that a census has restored."""
         self.outcomes: Counter[str] = Counter()
         self._taken_us: dict[tuple[str, str], int] = {}
         """(taker, whom it took over) -> when."""
@@ -174,6 +177,12 @@ class Judge:
             forwarded = range(event.detail["offer_tick"] + 1, event.detail["state_tick"] + 1)
             for entity, version in zip(event.ids.tolist(), event.versions.tolist(), strict=True):
                 self.adopted_from_offer[entity, version] = forwarded
+        if event.kind == "adopt" and event.detail.get("origin") == "manifest":
+            for restored in zip(event.ids.tolist(), event.versions.tolist(), strict=True):
+                if restored in self._restored:
+                    self.adopted_from_offer[restored] = range(
+                        self._restored[restored] + 1, event.detail["state_tick"] + 1
+                    )
 
     def executed(self, request: Request, reply: Reply) -> None:
         if isinstance(request, Publish) and not isinstance(reply, Refused):
@@ -193,6 +202,8 @@ class Judge:
             case Adopted() | Released() if reply.outcome is Outcome.CLEARED:
                 self.outcomes["cleared"] += request.transfer in self.open_us
                 self.open_us.pop(request.transfer, None)
+            case RestoreEntity() if reply.outcome is Outcome.OK:
+                self._restored[request.entity, request.version] = request.offer_tick
             case Rejoin():
                 self._heard.add((request.shard, request.epoch))
             case Cancel() if reply.outcome is Outcome.CANCELED:

@@ -46,9 +46,9 @@ class RedisServer:
     def gone(self) -> bool:
         return self.gone_until_us > self.fleet.now_us
 
-    def ask(self, request: Request) -> Reply:
-        """By the platform, at once and under the present generation."""
-        reply = self.store.execute(request, generation=self.store.run_id)
+    def ask(self, request: Request, *, generation: str = "") -> Reply:
+        """By the platform or the watchdog, at once; ``generation`` '': the present one."""
+        reply = self.store.execute(request, generation=generation or self.store.run_id)
         self.fleet.note("platform", request, reply)
         return reply
 

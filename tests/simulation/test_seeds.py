@@ -25,6 +25,10 @@ def test_a_slice_of_the_seeds_holds() -> None:
     assert set(totals.kinds) == set(STRIKING), "each kind of fault strikes at least once"
 
 
+def test_the_page_says_how_many_that_is() -> None:
+    assert f"runs {len(SEEDS)} of the seeds" in Path(__file__).with_name("README.md").read_text()
+
+
 def test_one_seed_makes_one_run() -> None:
     first, again, other = (run_plan(make_plan(seed)) for seed in (7, 7, 8))
     assert first == again

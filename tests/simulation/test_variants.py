@@ -1,5 +1,7 @@
 """The simulation finds what is known to be wrong: for each variant the seed that is recorded for it."""
 
+from pathlib import Path
+
 import pytest
 
 from .campaign import wrong
@@ -21,3 +23,8 @@ def test_a_variant_leaves_nothing_behind() -> None:
         with wrong(name):
             pass
     assert run_plan(make_plan(2)) == before
+
+
+def test_the_docs_say_how_many_there_are() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reliability.md"
+    assert f"and so on: {len(VARIANTS)} of them" in page.read_text()

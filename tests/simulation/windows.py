@@ -29,6 +29,9 @@ class Windows:
         self._fleet.fault_until(until_us)
         self._open.setdefault(kind, []).append(Window(until_us, chance, random.Random(seed)))
 
+    def is_open(self, kind: str) -> bool:
+        return any(window.until_us > self._fleet.now_us for window in self._open.get(kind, ()))
+
     def strikes(self, kind: str, shards: Sequence[str]) -> bool:
         """Whether a message from, to or between ``shards`` is struck by ``kind`` now."""
         windows = self._open.get(kind)

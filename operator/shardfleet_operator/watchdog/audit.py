@@ -43,6 +43,20 @@ MAX_RESOLVED = 1_000
 """Resolved findings kept for the report; the oldest go first, and are still in ``FindingBook.total``."""
 
 
+def rest_us(interval_us: int, took_us: int, *, duty: int, answered: bool) -> int:
+    """How long to rest after something that is done each ``interval_us`` and took ``took_us``, in microseconds.
+
+    Args:
+        duty: the rest is at least so many times as long. What was not ``answered`` mostly waited, and made no load: its
+            rest is as long as it waited and no longer, or half a minute without Redis ends in ten without a census.
+    """
+    return max(interval_us - took_us, took_us * (duty if answered else min(duty, 1)), interval_us // 10)
+
+
+Aside = Callable[..., Awaitable[Any]]
+"""``asyncio.to_thread``, or whatever else awaits what the function gives for its arguments."""
+
+
 class WatchdogStore(Protocol):
     """What the watchdog reads, and its repair. Any of these raises ``StoreError`` where Redis does not answer."""
 
@@ -172,6 +186,7 @@ class Watchdog:
         on_news: gets each new, changed or resolved finding; without it they are logged.
         say: gets what is to be said of the watching itself (Redis away, entities missing); without it, the log does.
         counts: what it does is counted there.
+        aside: runs what computes for long, so that nobody else waits for it.
     Attributes:
         book: standing and resolved findings.
         recovery: whose recovery is wanted, for a transfer cannot end without it.
@@ -190,6 +205,7 @@ class Watchdog:
         on_news: Callable[[Finding], None] | None = None,
         say: Callable[[str], None] | None = None,
         counts: WatchdogCounts | None = None,
+        aside: Aside = asyncio.to_thread,
     ) -> None:
         self.counts = counts or WatchdogCounts()
         self.book = FindingBook()
@@ -202,6 +218,7 @@ class Watchdog:
         self._census_interval_us = census_interval_us
         self._on_news = on_news or _log_finding
         self._say_words = say
+        self._aside = aside
         self._history = CensusHistory()
         self._faults = FaultBook(interval_us=interval_us, lease_us=lease_us, threshold_us=threshold_us)
         self._said: dict[str, str] = {}
@@ -209,7 +226,7 @@ class Watchdog:
     async def run(self) -> None:
         """Audits and counts, each on its interval. No error ends it; each is said once until it is over."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._repeat("audit", self.audit_once, self._interval_us, duty=1))
+            tasks.create_task(self._repeat("audit", self.audit_once, self._interval_us, duty=0))
             if self._census_interval_us:
                 tasks.create_task(self._repeat("census", self.census_once, self._census_interval_us, duty=CENSUS_DUTY))
 
@@ -260,11 +277,9 @@ class Watchdog:
         now_us = self._clock.now_unix_us()
         records, living = await self._store.records_and_living()
         reading_us = self._clock.now_unix_us() - now_us
-        counted = await asyncio.to_thread(census, records, living, now_us, reading_us=reading_us)
+        counted = await self._aside(census, records, living, now_us, reading_us=reading_us)
         self.latest_census = confirmed = self._history.confirm(counted)
-        repairs = await asyncio.to_thread(
-            census_repairs, records, confirmed.missing.tolist(), confirmed.doubled.tolist()
-        )
+        repairs = await self._aside(census_repairs, records, confirmed.missing.tolist(), confirmed.doubled.tolist())
         self._say_census(confirmed, repairs)
         for request in repairs.requests:
             if await self._store.repair(request) is Outcome.OK:
@@ -287,20 +302,20 @@ class Watchdog:
 
     async def _repeat(self, what: str, once: Callable[[], Awaitable[object]], interval_us: int, *, duty: int) -> None:
         while True:
-            started_us = self._clock.now_unix_us()
+            started_us, answered = self._clock.now_unix_us(), True
             try:
                 await once()
                 self._unsay("redis", "watchdog: Redis answers again")
                 self._unsay(what, f"watchdog: {what} goes on")
             except StoreError as error:
+                answered = False
                 # Once an outage, whoever of the two loops meets it first and however its words change.
                 if "redis" not in self._said:
                     self._say("redis", f"watchdog: nothing is audited while Redis does not answer: {error}")
             except Exception as error:
                 self._say(what, f"watchdog: {what} failed: {type(error).__name__}: {error}", error)
             took_us = max(0, self._clock.now_unix_us() - started_us)
-            rest_us = max(interval_us - took_us, took_us * duty if duty > 1 else 0, interval_us // 10)
-            await asyncio.sleep(rest_us / 1_000_000)
+            await asyncio.sleep(rest_us(interval_us, took_us, duty=duty, answered=answered) / 1_000_000)
 
     def _say(self, key: str, message: str, error: Exception | None = None) -> None:
         if self._said.get(key) != message:

@@ -1,4 +1,4 @@
-"""What the runtime has to say beside its figures: transfers that did not go as planned, and records that are damaged."""
+"""What the runtime says beside its figures: transfers that did not go as planned, records that are damaged."""
 
 from __future__ import annotations
 

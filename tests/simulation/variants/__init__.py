@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import lives, rollcall, scripts, sides
+from . import census, former, lives, rollcall, scripts, sides
 from .patches import Patch
 
 
@@ -82,5 +82,15 @@ VARIANTS: dict[str, Variant] = {
     "no-shadows": Variant(rollcall.no_shadows, "a source forgets released rows at once", 2),
     "watchdog-cancels-accepted": Variant(
         scripts.watchdog_cancels_accepted, "the watchdog cancels accepted transfers", 232
+    ),
+    "census-two-moments": Variant(census.restores_from_two_moments, "a census restores from reads of two moments", 47),
+    "old-epochs": Variant(
+        former.other_scripts_of_any_epoch, "all scripts but BEGIN and ACCEPT run whatever the epoch is", 22
+    ),
+    "old-requests": Variant(former.requests_of_any_generation, "requests of a former generation are executed", 27),
+    "old-answers": Variant(former.answers_of_any_generation, "answers of a former generation are believed", 1079),
+    "rejoin-overwrites-rows": Variant(rollcall.rejoin_overwrites_rows, "REJOIN replaces what Redis has kept", 14),
+    "rejoin-overwrites-records": Variant(
+        rollcall.rejoin_overwrites_records, "REJOIN asserts what Redis knows to have ended", 73
     ),
 }

@@ -8,8 +8,10 @@ from shardfleet_shard.core.requests import (
     Request,
 )
 from shardfleet_shard.core.roll_call import RollCall
+from shardfleet_shard.core.roll_requests import Rejoin
 from shardfleet_shard.core.shadows import Shadows
 from shardfleet_shard.store import memory, memory_roll
+from shardfleet_shard.store.memory_state import State
 
 from .patches import Patch
 
@@ -43,6 +45,23 @@ def nothing_said_of_transfers(patch: Patch) -> None:
 
 def nothing_said_of_rows(patch: Patch) -> None:
     patch.setattr(roll_statements, "_held", lambda context: ())
+
+
+def rejoin_overwrites_rows(patch: Patch) -> None:
+    """What Redis has kept of the shard's rows is replaced by what the shard says."""
+    take_identity = memory_roll._take_identity
+
+    def overwrite(state: State, r: Rejoin, stored: int) -> None:
+        take_identity(state, r, stored)
+        state.manifests.pop(r.shard, None)
+        state.journal(r.shard).entries.clear()
+
+    patch.setattr(memory_roll, "_take_identity", overwrite)
+
+
+def rejoin_overwrites_records(patch: Patch) -> None:
+    """What is said of a transfer counts, whatever has become of it."""
+    patch.setattr(memory_roll, "_is_known", lambda state, roll, statement: False)
 
 
 def no_shadows(patch: Patch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 from shardfleet_operator.watchdog import Finding, FindingBook, ManifestSummary, Verdict, VerdictKind, Watchdog, judge
+from shardfleet_operator.watchdog.audit import CENSUS_DUTY, rest_us
 from shardfleet_operator.watchdog.repairs import AnyRepair
 from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.requests import Outcome
@@ -204,6 +205,13 @@ async def test_a_failing_audit_does_not_end_the_loop(caplog: pytest.LogCaptureFi
     watchdog = Watchdog(store, FakeClock(), interval_us=2_000, census_interval_us=0)
     await run_for(watchdog, store, 4)
     assert [record.message for record in caplog.records] == ["watchdog: audit failed: RuntimeError: odd"]
+
+
+def test_a_census_rests_by_what_it_cost_and_one_that_waited_in_vain_by_how_long_it_waited() -> None:
+    assert rest_us(1_600_000, 10_000, duty=CENSUS_DUTY, answered=True) == 1_590_000
+    assert rest_us(1_600_000, 500_000, duty=CENSUS_DUTY, answered=True) == 10_000_000
+    assert rest_us(1_600_000, 30_000_000, duty=CENSUS_DUTY, answered=False) == 30_000_000
+    assert rest_us(250_000, 500_000, duty=0, answered=True) == 25_000
 
 
 async def test_the_census_is_kept_and_what_it_proves_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -146,6 +146,23 @@ def test_missing_needs_two_censuses_far_enough_apart() -> None:
     assert found(history.confirm(counted_at(3, [shard("a", {1: 1}, tick=4)]))) == ([], [])
 
 
+def test_an_entity_that_is_accepted_during_every_reading_is_not_missing() -> None:
+    # Each census reads the target before the acceptance and the source after it.
+    history = CensusHistory()
+    for n in range(1, 9):
+        source, target = ("a", "b") if n % 2 else ("b", "a")
+        records = [shard(source, {1: n}, entry(EntryKind.OUT, {1: n + 1}, target), tick=n), shard(target, {}, tick=n)]
+        assert found(history.confirm(counted_at(2 * n, records))) == ([], [])
+
+
+def test_what_is_given_away_and_never_comes_is_missing_also_once_the_journal_is_trimmed() -> None:
+    history = CensusHistory()
+    given = shard("a", {1: 1}, entry(EntryKind.OUT, {1: 2}, "b"), tick=1)
+    assert found(history.confirm(counted_at(0, [given, shard("b", {}, tick=1)]))) == ([], [])
+    assert found(history.confirm(counted_at(2, [given, shard("b", {}, tick=2)]))) == ([1], [])
+    assert found(history.confirm(counted_at(4, [shard("a", {}, tick=2), shard("b", {}, tick=3)]))) == ([1], [])
+
+
 def test_a_census_in_between_that_finds_it_starts_the_count_anew() -> None:
     history = CensusHistory()
     for second, there in ((0, {}), (2, {1: 1}), (4, {}), (5, {})):
@@ -170,6 +187,15 @@ def test_slow_readings_must_agree_more_often() -> None:
         for n in range(1, SLOW_READINGS_TO_AGREE + 1)
     ]
     assert results == [([], [])] * (SLOW_READINGS_TO_AGREE - 1) + [([1], [])]
+
+
+def test_a_slow_reading_that_misses_it_too_takes_nothing_back() -> None:
+    history = CensusHistory()
+    for n, reading_us in ((1, 0), (2, 0), (3, 200_000)):
+        confirmed = history.confirm(counted_at(2 * n, [shard("a", {}, tick=n)], reading_us=reading_us))
+    assert found(confirmed) == ([1], [])
+    assert found(history.confirm(counted_at(8, [shard("a", {1: 1}, tick=4)]))) == ([], [])
+    assert found(history.confirm(counted_at(10, [shard("a", {}, tick=5)]))) == ([], [])
 
 
 def test_doubled_is_proven_by_a_claim_that_stays_beaten() -> None:

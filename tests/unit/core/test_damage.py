@@ -72,6 +72,8 @@ class Stored:
 
 
 def damaged(data: bytes, at: int, *, cut: bool) -> bytes:
+    if not data:
+        return data  # cut away before
     if cut:
         return data[: at % len(data)]
     bit = at % (8 * len(data))

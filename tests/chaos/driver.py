@@ -64,6 +64,8 @@ class Meter:
     remarks: list[str] = field(default_factory=list)
     judges: bool = True
     """False while Redis knows less than the shards do: what is lost or doubled in it then is not so in the fleet."""
+    intervals_us: dict[tuple[str, int], int] = field(default_factory=dict)
+    """From one manifest to the next, of each process as it last said."""
     _counts: dict[tuple[str, int], int] = field(default_factory=dict)
     _samples: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -92,6 +94,7 @@ class Meter:
 
     def _count(self, stats: Mapping[tuple[str, int], ShardStats]) -> None:
         self._counts.update({process: one.handed_over_in for process, one in stats.items()})
+        self.intervals_us.update({process: one.publish_interval_us for process, one in stats.items()})
         self._samples.append((now_us(), sum(self._counts.values())))
         while len(self._samples) > 2 and self._samples[1][0] < self._samples[-1][0] - RATE_WINDOW_US:
             self._samples.popleft()

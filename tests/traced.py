@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STOOD_TICKS = 10
-"""Who was not simulated for longer has stood still; what is shorter comes with any busy machine."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
@@ -48,31 +45,33 @@ def lives(folder: Path) -> list[Life]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standstill:
-    """``ticks``: how many ticks' time passed over the entity that waited longest. ``ended_us``: when the last of those
-    that had stood still was simulated again, Unix microseconds; 0 where none had."""
+class Wait:
+    """How many ticks' time nobody simulated an entity, and when it was simulated again, Unix microseconds."""
 
     ticks: int
     ended_us: int
 
 
-def standstill(folder: Path, *, from_us: int, to_us: int) -> Standstill:
-    """By the time that passed from one record of an entity to the next, whoever wrote them, between two Unix times.
+def longest_wait(folder: Path, *, from_us: int = 0, to_us: int = 1 << 62) -> Wait:
+    """Of those that began between two Unix times: from one record of an entity to the next, whoever wrote them.
 
-    Tick numbers alone would not show it: a successor simulates those again that nobody has simulated.
+    It goes by the time that passed, not by tick numbers: a successor simulates those that nobody has simulated.
     """
     entities, times, tick_us = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], 50_000.0
     for life in lives(folder):
         tick_us = life.tick_us
-        first, end = np.searchsorted(life.records["unix_us"], (from_us, to_us))
-        entities.append(life.records["entity"][first:end])
-        times.append(life.records["unix_us"][first:end])
+        first = np.searchsorted(life.records["unix_us"], from_us)
+        entities.append(life.records["entity"][first:])
+        times.append(life.records["unix_us"][first:])
     entity, unix_us = np.concatenate(entities), np.concatenate(times)
     order = np.lexsort((unix_us, entity))
     entity, unix_us = entity[order], unix_us[order]
-    passed = np.where(entity[1:] == entity[:-1], np.rint(np.diff(unix_us) / tick_us) - 1, 0)
-    stood = unix_us[1:][passed > STOOD_TICKS]
-    return Standstill(ticks=int(passed.max(initial=0)), ended_us=int(stood.max(initial=0)))
+    counts = (entity[1:] == entity[:-1]) & (unix_us[:-1] < to_us)
+    waited_us = np.where(counts, np.diff(unix_us), 0)
+    if not waited_us.any():
+        return Wait(ticks=0, ended_us=0)
+    longest = int(waited_us.argmax())
+    return Wait(ticks=max(0, round(waited_us[longest] / tick_us) - 1), ended_us=int(unix_us[longest + 1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

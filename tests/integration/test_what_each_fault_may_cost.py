@@ -37,6 +37,7 @@ import pytest
 import redis
 from shardfleet_operator.checker import check_directory
 from shardfleet_shard.core.stats import ShardStats
+from shardfleet_shard.telemetry import MAX_INTERVAL_US
 
 from tests.chaos import crossings
 from tests.chaos.control import Cell
@@ -47,9 +48,10 @@ from tests.chaos.namespaces import unshare_command
 from tests.chaos.points import NUMBER, POINTS, Point
 from tests.fault_costs import ONE_MACHINE, note
 from tests.patience import PATIENCE_S
-from tests.traced import fallbacks, standstill
+from tests.traced import fallbacks, longest_wait
 
 ENTITIES = 200
+TICK_US = 50_000
 
 
 @pytest.fixture(scope="module")
@@ -225,19 +227,33 @@ def test_what_all_of_that_left(fleet: Fleet, story: Story) -> None:
 
 def _note(one: Played, trace: Path) -> None:
     fault = one.fault
-    stood = standstill(trace, from_us=fault.struck_us - 1_000_000, to_us=one.whole_us + 1_000_000)
-    figures = {"unsimulated_ticks": stood.ticks, "owned_again_s": (one.whole_us - fault.ended_us) / 1e6}
+    wait = longest_wait(trace, from_us=fault.struck_us - TICK_US, to_us=one.whole_us)
+    figures = {"unsimulated_ticks": wait.ticks, "owned_again_s": (one.whole_us - fault.ended_us) / 1e6}
     if fault.detected_us:
         figures["noticed_s"] = (fault.detected_us - fault.struck_us) / 1e6
     note(one.row, ONE_MACHINE, one.test, **figures)
 
 
 def test_how_far_motion_fell_back(fleet: Fleet, story: Story) -> None:
-    """TODO"""
-    found = fallbacks(fleet.trace)
-    for one in found:
-        print(one, story.intervals_us.get((one.shard, one.epoch)))
-    assert found
+    """From a kill's last tick to the state that its successor goes on from: the last manifest, so an interval at most.
+
+    A busy machine publishes late, but never later than the longest interval; and not after every second kill.
+    """
+    found = [one for one in fallbacks(fleet.trace) if (one.shard, one.epoch) in story.intervals_us]
+    intervals = [-(-story.intervals_us[one.shard, one.epoch] // TICK_US) for one in found]
+    backs = [one.ticks for one in found]
+    assert len(backs) >= 4, "each kill of above"
+    assert 0 <= min(backs) <= max(backs) <= MAX_INTERVAL_US // TICK_US
+    in_time = [back <= interval for back, interval in zip(backs, intervals, strict=True)]
+    assert sum(in_time) >= len(in_time) / 2, f"{backs} ticks, where {intervals} pass from one manifest to the next"
+    note(
+        "source or target killed",
+        ONE_MACHINE,
+        "test_how_far_motion_fell_back",
+        kills=len(backs),
+        motion_back_ticks=max(backs),
+        publish_interval_ticks=max(intervals),
+    )
 
 
 def test_cuts_and_a_full_disk(tmp_path: Path) -> None:
@@ -256,6 +272,9 @@ def test_cuts_and_a_full_disk(tmp_path: Path) -> None:
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: also where a busy machine was late
     written = json.loads(out.read_text())
-    assert written["wrong"] == [], done.stdout
     assert set(written["kinds"]) == {"link-cut", "redis-cut", "disk-full"}
+    for kind, row in (("link-cut", "packet lost"), ("redis-cut", "Redis restarted"), ("disk-full", "Redis restarted")):
+        times = {name: written["kinds"][kind][name]["max"] for name in ("detected_s", "owned_s", "cleared_s")}
+        note(row, ONE_MACHINE, kind, **{name: time_s for name, time_s in times.items() if time_s is not None})
+    assert written["wrong"] == [], done.stdout
     assert written["crossings"]["by_versions"] == written["crossings"]["counted"] == written["check"]["handoffs"] > 0

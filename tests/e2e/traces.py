@@ -170,14 +170,16 @@ class Traces:
         """SIGSTOP to the kubelet, SIGCONT after so long, and meanwhile nobody tells what becomes of a shard there.
 
         Args:
-            shard: gets a SIGKILL; or, with ``stop_s``, a SIGSTOP, and after so long a SIGCONT.
+            shard: gets a SIGKILL; or, with ``stop_s``, a SIGSTOP, and after so long a SIGCONT. If it has ended when the
+                kubelet goes on, a file SHARD.ended is among its traces.
         Returns:
             When the shard gets it, Unix seconds.
         """
         found = " ".join(self._run(node, _FIND + "print(*found)", "shard", "--shard", shard).split())
         assert found, f"no shard {shard} on {node}"
         strike = f"kill -STOP {found}; sleep {stop_s}; kill -CONT {found}" if stop_s else f"kill -KILL {found}"
-        script = f"sleep 1; kill -STOP {{0}}; sleep 1; {strike}; sleep {seconds - stop_s}; kill -CONT {{0}}"
+        look = f"kill -0 {found} || touch /traces/{shard}.ended"
+        script = f"sleep 1; kill -STOP {{0}}; sleep 1; {strike}; sleep {seconds - stop_s}; {look}; kill -CONT {{0}}"
         self._detached(node, script, "/usr/bin/kubelet")
         return time.time() + 2
 

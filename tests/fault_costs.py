@@ -10,17 +10,17 @@ ONE_MACHINE = "one machine"
 CLUSTER = "cluster"
 
 
-def note(row: str, where: str, test: str, **figures: float | str) -> None:
+def note(row: str, where: str, test: str, **figures: float | None) -> None:
     """The newest figures of a test take the place of its former ones.
 
     Args:
         row: of the table "What each fault may cost", its first words.
         where: ``ONE_MACHINE`` or ``CLUSTER``.
-        figures: units last in their names.
+        figures: units last in their names; None: nothing was measured.
     """
     costs = json.loads(FILE.read_text()) if FILE.exists() else {}
     costs.setdefault(row, {}).setdefault(where, {})[test] = {
-        name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()
+        name: round(value, 2) for name, value in figures.items() if value is not None
     }
     FILE.parent.mkdir(parents=True, exist_ok=True)
     FILE.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")

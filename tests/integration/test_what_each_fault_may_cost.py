@@ -227,7 +227,9 @@ def test_what_all_of_that_left(fleet: Fleet, story: Story) -> None:
 
 def _note(one: Played, trace: Path) -> None:
     fault = one.fault
-    wait = longest_wait(trace, from_us=fault.struck_us - TICK_US, to_us=one.whole_us)
+    # A wait begins with the tick before it; the next fault's must not be among these.
+    to_us = max(fault.ended_us, one.whole_us - 3 * TICK_US)
+    wait = longest_wait(trace, from_us=fault.struck_us - 3 * TICK_US, to_us=to_us)
     figures = {"unsimulated_ticks": wait.ticks, "owned_again_s": (one.whole_us - fault.ended_us) / 1e6}
     if fault.detected_us:
         figures["noticed_s"] = (fault.detected_us - fault.struck_us) / 1e6

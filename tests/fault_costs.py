@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 FILE = Path(__file__).resolve().parents[1] / "build" / "fault-costs.json"
@@ -23,4 +24,6 @@ def note(row: str, where: str, test: str, **figures: float | None) -> None:
         name: round(value, 2) for name, value in figures.items() if value is not None
     }
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")
+    written = FILE.with_suffix(f".{os.getpid()}")  # as a whole, for another run may read it meanwhile
+    written.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")
+    written.replace(FILE)

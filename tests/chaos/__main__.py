@@ -16,6 +16,7 @@ from typing import Any
 from shardfleet_operator.checker import check_directory
 
 from tests.performance.bench.processes import machine
+from tests.traced import fallbacks
 
 from .compare import compare
 from .crossings import count
@@ -83,6 +84,8 @@ def _run(options: argparse.Namespace) -> int:
         report=ended["report"],
         report_faults=ended["faults"],
         required_steps=_required(options, kinds),
+        fallbacks=fallbacks(fleet.trace),
+        intervals_us=driver.meter.intervals_us,
     )
     return _conclude(result, options)
 
@@ -101,6 +104,8 @@ def _conclude(result: Result, options: argparse.Namespace) -> int:
         f"{'-' if crossings.counted is None else f'{crossings.counted:,}'} by the scripts; {result.looks:,} censuses; "
         f"{len(result.steps)} of {len(POINTS)} steps"
     )
+    if back := [back.ticks for back, _ in result.motion_back()]:
+        print(f"motion fell back by {max(back)} ticks at most, in {len(back)} kills")
     result.write(options.out)
     print(f"written to {options.out}")
     for line in result.wrong():

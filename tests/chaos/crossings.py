@@ -7,13 +7,14 @@ shard alone, all of its ticks before those of the next one.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from shardfleet_shard.core.columns import U32, U64
+
+from tests.traced import lives
 
 CHUNK_RECORDS = 4_000_000
 _LIFE = np.dtype([("entity", "<u8"), ("version", "<u4"), ("shard", "<i4"), ("first", "<i8"), ("last", "<i8")])
@@ -79,16 +80,10 @@ def _lives(folder: Path) -> NDArray[np.void]:
     """Of all files, by entity, version and shard; a shard's processes are one."""
     parts: list[NDArray[np.void]] = [np.zeros(0, _LIFE)]
     shards: dict[str, int] = {}
-    for path in sorted(folder.glob("*.json")):
-        header = json.loads(path.read_text())
-        dtype = np.dtype([(f[0], f[1], tuple(f[2])) if len(f) > 2 else (f[0], f[1]) for f in header["dtype"]])
-        trace = path.with_suffix(".trace")
-        records = (
-            np.memmap(trace, dtype, "r", shape=trace.stat().st_size // dtype.itemsize) if trace.stat().st_size else []
-        )
-        shard = shards.setdefault(header["shard"], len(shards))
-        for start in range(0, len(records), CHUNK_RECORDS):
-            parts.append(_merged(_as_lives(records[start : start + CHUNK_RECORDS], shard)))
+    for life in lives(folder):
+        shard = shards.setdefault(life.shard, len(shards))
+        for start in range(0, len(life.records), CHUNK_RECORDS):
+            parts.append(_merged(_as_lives(life.records[start : start + CHUNK_RECORDS], shard)))
     return _merged(np.concatenate(parts))
 
 

@@ -50,6 +50,8 @@ class Measured:
     full_rate_s: float | None
     lost: int
     doubled: int
+    epoch: int = 0
+    """Of the victim's process when it was struck; 0 where there are several victims."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class Meter:
     remarks: list[str] = field(default_factory=list)
     judges: bool = True
     """False while Redis knows less than the shards do: what is lost or doubled in it then is not so in the fleet."""
+    intervals_us: dict[tuple[str, int], int] = field(default_factory=dict)
+    """From one manifest to the next, of each process as it last said."""
     _counts: dict[tuple[str, int], int] = field(default_factory=dict)
     _samples: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -92,9 +96,14 @@ class Meter:
 
     def _count(self, stats: Mapping[tuple[str, int], ShardStats]) -> None:
         self._counts.update({process: one.handed_over_in for process, one in stats.items()})
+        self.intervals_us.update({process: one.publish_interval_us for process, one in stats.items()})
         self._samples.append((now_us(), sum(self._counts.values())))
         while len(self._samples) > 2 and self._samples[1][0] < self._samples[-1][0] - RATE_WINDOW_US:
             self._samples.popleft()
+
+    def epochs(self) -> dict[str, int]:
+        """Of each shard's newest process that published."""
+        return dict(sorted(self.intervals_us))
 
     def rate(self) -> float:
         """Entities handed over a second, within the last window; 0 before there is one."""
@@ -172,6 +181,7 @@ class Driver:
         """One round: the faults of ``kinds`` at once, until the fleet is whole."""
         faults = self._choose(kinds)
         self.meter.judges = not any(fault.forgets for fault in faults)
+        epochs = self.meter.epochs()
         for fault in faults:
             fault.strike()
         try:
@@ -186,7 +196,8 @@ class Driver:
         self.meter.judges = True
         self._look(faults, since_us=end_us)
         for fault, other in zip(faults, [*faults[1:], *faults[:1]], strict=True):
-            self._note(fault, beside=other.kind if other is not fault else "", times=times)
+            epoch = epochs[fault.shards[0]] if len(fault.victims) == 1 else 0
+            self._note(fault, beside=other.kind if other is not fault else "", times=times, epoch=epoch)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
@@ -256,7 +267,7 @@ class Driver:
                 continue
         return self.meter.look(since_us)
 
-    def _note(self, fault: Fault, *, beside: str, times: Mapping[str, float]) -> None:
+    def _note(self, fault: Fault, *, beside: str, times: Mapping[str, float], epoch: int) -> None:
         detected = fault.detected_us
         if fault.kind in KILLS and fault.at:
             self._turns.killed(fault.at)
@@ -274,6 +285,7 @@ class Driver:
             full_rate_s=times.get("full_rate_s"),
             lost=len(self.meter.lost) - before[0],
             doubled=len(self.meter.doubled) - before[1],
+            epoch=epoch,
         )
         self.measured.append(one)
         self._say(to_line(len(self.measured), one))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.traced import Fallback
 
 from .crossings import Crossings
 from .driver import Measured
@@ -18,6 +20,9 @@ OWNED_BOUND_S = 5.0
 """Every entity simulated again, after a fault's end, on one machine."""
 CLEARED_BOUND_S = 3.5
 """Every transfer ended that should have switched before: the watchdog's threshold, and 2 s."""
+TICK_US = 50_000
+UNDER_WAY_TICKS = 1
+"""A manifest that was under way when its shard was killed."""
 _STOOD = "stood too long"
 """What the supervisor's report says of a transfer that took longer than its bound; its other faults are no matter of
 time."""
@@ -43,6 +48,10 @@ class Result:
     report: dict[str, Any]
     """The supervisor's."""
     report_faults: Sequence[str]
+    fallbacks: Sequence[Fallback]
+    """How far motion fell back with each process that was replaced."""
+    intervals_us: Mapping[tuple[str, int], int]
+    """From one manifest to the next, of each process by shard and epoch."""
     required_steps: frozenset[str] = frozenset()
     """At each of these a shard must have been killed; a short run promises none."""
 
@@ -68,6 +77,10 @@ class Result:
             ):
                 if seconds is None or seconds > bound_s:
                     found.append(f"{where}: {_seconds(seconds)} s until {what}, {bound_s:g} s are allowed")
+        for back, allowed_ticks in self.motion_back():
+            if back.ticks > allowed_ticks:
+                where = f"{back.shard}, epoch {back.epoch}"
+                found.append(f"{where}: motion fell back by {back.ticks} ticks, {allowed_ticks} are allowed")
         return found
 
     def missed(self) -> list[str]:
@@ -75,6 +88,18 @@ class Result:
         proves nothing."""
         killed_at = {one.at for one in self.measured if one.kind in KILLS}
         return [f"no shard was killed at {step}" for step in sorted(self.required_steps - killed_at)]
+
+    def motion_back(self) -> Iterator[tuple[Fallback, int]]:
+        """(one, ticks that are allowed) for each kill; but nothing is published while Redis is away."""
+        kills = {
+            (one.shards[0], one.epoch)
+            for one in self.measured
+            if one.kind.startswith("kill") and one.beside not in OF_REDIS
+        }
+        for back in self.fallbacks:
+            if (back.shard, back.epoch) in kills:
+                interval_us = self.intervals_us[back.shard, back.epoch]
+                yield back, -(-interval_us // TICK_US) + UNDER_WAY_TICKS
 
     @property
     def steps(self) -> dict[str, int]:
@@ -104,6 +129,7 @@ class Result:
             "handoffs_per_second": round(self.rate),
             "kinds": self.by_kind(),
             "steps": self.steps,
+            "motion_back_ticks": Counter(back.ticks for back, _ in self.motion_back()),
             "censuses": self.looks,
             "crossings": asdict(self.crossings),
             "check": check,

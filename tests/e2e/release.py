@@ -14,6 +14,8 @@ SYSTEM = "shardfleet-system"
 WORLDS = "shardfleet-worlds"
 WORLDS_TOO = "shardfleet-worlds-too"
 RELEASE = "shardfleet"
+REDIS = "shardfleet-redis-0"
+"""Pod of the bundled one."""
 CRD = "shardfleets.shardfleet.dev"
 OPERATOR_LABELS = "app.kubernetes.io/component=shardfleet-operator"
 
@@ -89,16 +91,19 @@ class Release:
 
     def restart_redis(self) -> None:
         """The pod of the bundled Redis is deleted; another one is ready when this returns."""
-        name = "shardfleet-redis-0"
 
         def uid() -> str:
-            exists = self.system.exists("pod", name)
-            return str(self.system.json("get", "pod", name)["metadata"]["uid"]) if exists else ""
+            exists = self.system.exists("pod", REDIS)
+            return str(self.system.json("get", "pod", REDIS)["metadata"]["uid"]) if exists else ""
 
         before = uid()
-        self.system("delete", "pod", name)
+        self.system("delete", "pod", REDIS)
         until("another Redis", lambda: uid() not in ("", before), timeout_s=90)
-        self.system("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+        self.system("wait", "--for=condition=Ready", f"pod/{REDIS}", "--timeout=90s")
+
+    def redis_restarts(self) -> int:
+        """Of the bundled Redis' container."""
+        return int(self.system.json("get", "pod", REDIS)["status"]["containerStatuses"][0]["restartCount"])
 
     def redis_keys(self, pattern: str) -> list[str]:
         """Keys in the bundled Redis, asked for from within the operator's pod."""

@@ -12,7 +12,7 @@ from .fleets import LiveFleet
 from .kubectl import Refused, say, until
 from .release import Release
 from .traces import Traces
-from .worlds import CROWD, PATIENCE_S, proved, world
+from .worlds import CROWD, PATIENCE_S, TICK_RATE, proved, world
 
 AWAY_S = 30
 """The API server stands still for so long: longer than the operator's Lease lasts."""
@@ -20,8 +20,6 @@ AWAY_S = 30
 
 SOON_S = 3
 """Until then, time enough to ask for a change and too little for it to be done."""
-TICK_RATE = 20
-"""The default: tick k begins at k / 20 s of Unix time."""
 
 
 @contextmanager
@@ -50,7 +48,7 @@ def test_a_drained_node_that_holds_the_operator_too(release: Release, traces: Tr
             drain(fleet, node)
             until("another operator", lambda: release.operator_pod() not in ("", operator), timeout_s=90)
             fleet.wait_settled(4, entities=CROWD, timeout_s=PATIENCE_S)
-    proved(traces, fleet, tmp_path)
+    proved(traces, fleet, tmp_path, row="a planned move")
 
 
 def test_a_fleet_of_one_shard_whose_node_is_drained(release: Release, traces: Traces, tmp_path: Path) -> None:
@@ -61,7 +59,7 @@ def test_a_fleet_of_one_shard_whose_node_is_drained(release: Release, traces: Tr
             drain(fleet, node)
             until("an operator", release.operator_pod, timeout_s=90)
             fleet.wait_settled(1, entities=CROWD, timeout_s=PATIENCE_S)
-    proved(traces, fleet, tmp_path)
+    proved(traces, fleet, tmp_path, row="a planned move")
 
 
 def test_the_api_server_is_away_in_the_middle_of_a_scale(release: Release, traces: Traces, tmp_path: Path) -> None:
@@ -73,7 +71,7 @@ def test_the_api_server_is_away_in_the_middle_of_a_scale(release: Release, trace
         time.sleep(began_s + AWAY_S - time.time())
         until("the API server again", lambda: answers(fleet), timeout_s=60)
         fleet.wait_settled(4, entities=CROWD, timeout_s=PATIENCE_S)
-    proved(traces, fleet, tmp_path)
+    proved(traces, fleet, tmp_path, row="apiserver away")
     # Well inside the time that it was away.
     assert adoptions(tmp_path, from_s=began_s + 5, to_s=began_s + AWAY_S - 5) > CROWD / 10
 
@@ -99,4 +97,4 @@ def test_a_cordoned_node_is_left_by_its_shards(release: Release, traces: Traces,
             fleet.kubectl("cordon", node)
             until("no shard is there", lambda: not fleet.on_node(node), timeout_s=PATIENCE_S, tell=fleet.tell)
             fleet.wait_settled(3, entities=CROWD, timeout_s=PATIENCE_S)
-    proved(traces, fleet, tmp_path)
+    proved(traces, fleet, tmp_path, row="a planned move")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .kubectl import Kubectl, say, until
-from .release import SYSTEM, WORLDS, Release, image
+from .release import REDIS, SYSTEM, WORLDS, Release, image
 
 COLLECTORS = "shardfleet-e2e-traces"
 CLAIM = "traces"
@@ -156,12 +157,31 @@ class Traces:
         script = f"sleep {after_s}; kill -STOP {{0}}; sleep {seconds}; kill -CONT {{0}}"
         self._detached(self._control_plane(), script, "kube-apiserver")
 
-    def stop_kubelet(self, node: str, seconds: int, *, kill: str) -> None:
-        """SIGSTOP to the kubelet and SIGKILL to ``kill``, a shard there, whose end nobody tells; SIGCONT later."""
-        found = self._run(node, _FIND + "print(*found)", "shard", "--shard", kill).split()
-        assert found, f"no shard {kill} on {node}"
-        script = f"sleep 1; kill -STOP {{0}}; sleep 1; kill -KILL {' '.join(found)}; sleep {seconds}; kill -CONT {{0}}"
+    def kill_redis(self, release: Release) -> None:
+        """SIGKILL; the kubelet starts it again on its data. It takes requests again when this returns."""
+        pod = release.system.json("get", "pod", REDIS)
+        before = release.redis_restarts()
+        say(f"SIGKILL to {REDIS}")
+        self.kill(pod["spec"]["nodeName"], "valkey-server *:6379")
+        until("Redis begins again", lambda: release.redis_restarts() > before, timeout_s=90)
+        release.system("wait", "--for=condition=Ready", f"pod/{REDIS}", "--timeout=90s")
+
+    def stop_kubelet(self, node: str, seconds: int, *, shard: str, stop_s: int = 0) -> float:
+        """SIGSTOP to the kubelet, SIGCONT after so long, and meanwhile nobody tells what becomes of a shard there.
+
+        Args:
+            shard: gets a SIGKILL; or, with ``stop_s``, a SIGSTOP, and after so long a SIGCONT. If it has ended when the
+                kubelet goes on, a file SHARD.ended is among its traces.
+        Returns:
+            When the shard gets it, Unix seconds.
+        """
+        found = " ".join(self._run(node, _FIND + "print(*found)", "shard", "--shard", shard).split())
+        assert found, f"no shard {shard} on {node}"
+        strike = f"kill -STOP {found}; sleep {stop_s}; kill -CONT {found}" if stop_s else f"kill -KILL {found}"
+        look = f"kill -0 {found} || touch /traces/{shard}.ended"
+        script = f"sleep 1; kill -STOP {{0}}; sleep 1; {strike}; sleep {seconds - stop_s}; {look}; kill -CONT {{0}}"
         self._detached(node, script, "/usr/bin/kubelet")
+        return time.time() + 2
 
     def audit_log(self) -> str:
         """What the API server wrote down of the operator's requests; '' where it keeps no such log."""

@@ -10,6 +10,9 @@ from typing import Any
 from shardfleet_operator.checker import check_directory
 from shardfleet_operator.checker.report import CheckReport
 
+from tests.fault_costs import CLUSTER, note
+from tests.traced import fallbacks, longest_wait
+
 from .fleets import LiveFleet, fleet
 from .kubectl import say
 from .release import Release
@@ -20,6 +23,10 @@ CROWD = 2_000
 PATIENCE_S = 240.0
 """For a change to be done."""
 
+TICK_RATE = 20
+"""The default: tick k begins at k / 20 s of Unix time."""
+TAKEN_OVER_S = 30.0
+"""After a fault that nobody announced every entity is simulated again by then."""
 PLANNED_HOLE_TICKS = 3
 """No planned move may leave an entity unsimulated for longer."""
 
@@ -77,11 +84,14 @@ def _is_whole(status: dict[str, Any]) -> bool:
     return census is not None and not census["missing"] and not census["doubled"]
 
 
-def proved(traces: Traces, live: LiveFleet, folder: Path, *, bound_s: float = 5.0, planned: bool = True) -> CheckReport:
+def proved(
+    traces: Traces, live: LiveFleet, folder: Path, *, bound_s: float = 5.0, planned: bool = True, row: str = ""
+) -> CheckReport:
     """The checker's report on all pods that a fleet ever had; fails where a rule was broken.
 
     Args:
         planned: nothing happened to the fleet but what was planned, so holes must be short.
+        row: of the table of faults, under which the cost is noted.
     """
     traces.collect(folder, live.name)
     report = check_directory(folder, bound_s=bound_s)
@@ -89,6 +99,15 @@ def proved(traces: Traces, live: LiveFleet, folder: Path, *, bound_s: float = 5.
     assert report.ok, report.to_text()
     assert report.entities_lost == report.overlap_ticks == 0
     assert report.handoffs > 0
+    if row:
+        wait = longest_wait(folder)
+        figures = {"hole_ticks": report.longest_hole_ticks, "unsimulated_ticks": wait.ticks}
+        if motion := fallbacks(folder):
+            figures["motion_back_ticks"] = max(one.ticks for one in motion)
+        say(f"{live.name}: {figures}")
+        note(row, CLUSTER, live.name, **figures)
+        # A successor catches ticks up, so that no hole stays; the time has passed all the same.
+        assert planned or wait.ticks <= bound_s * TICK_RATE
     if planned:
         assert report.longest_hole_ticks <= PLANNED_HOLE_TICKS, report.to_text()
     return report

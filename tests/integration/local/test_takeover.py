@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.fault_costs import ONE_MACHINE, note
 from tests.patience import PATIENCE_S
+from tests.traced import longest_wait
 
 from .place import wait_for_status
 
@@ -105,3 +107,5 @@ def test_a_shard_that_cannot_start_is_taken_over_and_its_cell_comes_back_with_it
     assert (report["overlap_ticks"], report["continuity_error_max"], report["transfers_left"]) == (0, 0, 0)
     checked = arena.run("check", str(arena.folder / "trace"), "--bound", str(WITHIN_S))
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    wait = longest_wait(arena.folder / "trace")
+    note("kubelet stopped or node gone", ONE_MACHINE, "a shard that does not start", unsimulated_ticks=wait.ticks)

@@ -19,6 +19,7 @@ from tests.chaos.faults import kill_steps
 from tests.chaos.points import POINTS
 from tests.chaos.snapshot import Holding, Snapshot
 from tests.chaos.summary import Result
+from tests.traced import Fallback
 
 FAULT = Measured(
     kind="pause",
@@ -45,7 +46,11 @@ GOOD = Result(
     check={"counts": {}, "handoffs": 5},
     report={"entities": {"missing": 0, "doubled": 0}},
     report_faults=[],
+    fallbacks=[],
+    intervals_us={("chaos-1", 7): 50_000},
 )
+BACK = Fallback(shard="chaos-1", epoch=7, ticks=2)
+KILLED = replace(FAULT, kind="kill-source", epoch=7)
 
 
 def test_a_good_run() -> None:
@@ -71,6 +76,9 @@ def test_a_good_run() -> None:
         ({"measured": [replace(FAULT, cleared_s=3.6)]}, 0, 1),
         ({"measured": [replace(FAULT, cleared_s=3.6, beside="redis-restart")]}, 0, 0),
         ({"measured": [replace(FAULT, owned_s=None, full_rate_s=None)]}, 0, 1),
+        ({"measured": [KILLED], "fallbacks": [BACK]}, 0, 0),
+        ({"measured": [KILLED], "fallbacks": [replace(BACK, ticks=3)]}, 0, 1),
+        ({"measured": [replace(KILLED, beside="redis-wipe")], "fallbacks": [replace(BACK, ticks=3)]}, 0, 0),
     ],
 )
 def test_what_breaks_a_run(change: dict[str, Any], wrong: int, late: int) -> None:

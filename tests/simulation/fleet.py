@@ -102,8 +102,8 @@ class Fleet:
         converged_us = None
         while converged_us is None or self.now_us < converged_us + REST_US:
             self.run_until(self.now_us + LOOK_US)
-            if converged_us is not None and self.last_fault_us > converged_us:
-                converged_us = None  # what had been aimed has only struck now
+            if converged_us is not None and (self.last_fault_us > converged_us or self.judge.undone()):
+                converged_us = None  # what had been aimed has only struck now, or a fault's last effect came now
             if converged_us is None and self.now_us >= self.last_fault_us:
                 converged_us = self.judge.converged_us()
         self.judge.check_end()

@@ -245,6 +245,13 @@ class Judge:
                 self.cleared_us = after_us
         return fleet.now_us if self.owned_again_us >= 0 and self.cleared_us >= 0 else None
 
+    def undone(self) -> bool:
+        """Whether what had been well is so no more: the bound goes on counting from the last fault."""
+        if not self._missing():
+            return False
+        self.owned_again_us = -1
+        return True
+
     def _comes_back(self) -> str:
         """A shard without a cell, which all the same may find something in its journal."""
         for shard, process in self.fleet.processes.items():

@@ -58,8 +58,8 @@ class Judge:
         self.uncertain: set[int] = set()
         """Redis forgot that they came, or that they went: either is right."""
         self.despawned: set[int] = set()
-        self.published: dict[str, int] = {}
-        """Each shard's newest manifest in Redis, by its tick."""
+        self.published: dict[tuple[str, int], int] = {}
+        """(shard, epoch) -> the tick of its newest manifest that Redis took."""
         self.open_us: dict[TransferId, int] = {}
         """Records by when they were begun."""
         self.adopted_from_offer: dict[tuple[int, int], range] = {}
@@ -118,7 +118,7 @@ class Judge:
             history = self.ticks.get(entity, {})
             for tick in sorted(history.keys() & set(ticks), reverse=True):
                 other = history[tick][0]
-                published = self.published.get(other.shard, 0)
+                published = self.published.get((other.shard, other.runtime.context.epoch), 0)
                 if other is not process and tick > published and self._ended_before(other, process):
                     del history[tick]
 
@@ -186,7 +186,7 @@ class Judge:
 
     def executed(self, request: Request, reply: Reply) -> None:
         if isinstance(request, Publish) and not isinstance(reply, Refused):
-            self.published[request.shard] = request.tick
+            self.published[request.shard, request.epoch] = request.tick
         if not isinstance(reply, Done):
             return
         match request:

@@ -23,7 +23,7 @@ import numpy as np
 from shardfleet_shard.core.columns import U64
 from shardfleet_shard.core.damage import Damage, read_record
 from shardfleet_shard.core.journal_requests import EntryKind, ShardRecord
-from shardfleet_shard.core.ledger import ShardEvidence, entry_rows, evidence_of, fold, holdings, resolved
+from shardfleet_shard.core.ledger import ShardEvidence, entry_rows, evidence_in, fold, holdings, resolved
 from shardfleet_shard.core.manifest import FROZEN, PASSING
 from shardfleet_shard.core.takeover_requests import is_alias
 
@@ -99,8 +99,8 @@ def census(records: Sequence[ShardRecord], living_ids: Any, now_us: int, *, read
     ids, versions, shards = [_NO_IDS], [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
     evidences, damages = [], list[Damage]()
     for record in records:
-        evidences.append(evidence_of(record))
         read = read_record(record)
+        evidences.append(evidence_in(read))
         damages += read.damages
         manifest = read.manifest
         if manifest is not None and not is_alias(record.shard):

@@ -9,7 +9,7 @@ from shardfleet_shard.core.columns import F64
 from shardfleet_shard.core.damage import read_record
 from shardfleet_shard.core.journal_requests import EntryKind, ShardRecord
 from shardfleet_shard.core.layout import Layout
-from shardfleet_shard.core.ledger import evidence_of, holdings
+from shardfleet_shard.core.ledger import evidence_in, holdings
 from shardfleet_shard.core.requests import Observed
 from shardfleet_shard.core.stats import ShardStats
 
@@ -64,7 +64,8 @@ async def read_positions(world: World, layout: Layout) -> dict[str, F64]:
 
 
 def _held(record: ShardRecord) -> int:
-    held = len(holdings(evidence_of(record))[0])
+    read = read_record(record)
+    held = len(holdings(evidence_in(read))[0])
     # How many rows a takeover has, or what is damaged, nobody here knows: not none.
     held += sum(entry.kind is EntryKind.TAKEOVER for entry in record.entries)
-    return held + len(read_record(record).damages)
+    return held + len(read.damages)

@@ -71,11 +71,8 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
     yield "| --- |" + " ---: |" * 12
     for row in throughput["rows"]:
         f = row["figures"]
-        cells = (
-            row["name"],
-            row["shards"],
-            f"{row['entities']:,}",
-            row["fsync"],
+        yield _line(
+            row,
             f"{row['window_s']:.0f} s",
             _spread(f["handoffs_per_second"]),
             f"{f['lowest_second']['min']:,.0f}",
@@ -86,7 +83,6 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
             f"{f['lost']['max']:.0f}, {f['doubled']['max']:.0f}",
             row["runs"],
         )
-        yield "| " + " | ".join(map(str, cells)) + " |"
     yield ""
     yield (
         "The same runs: how long an entity was without an owner beyond its tick, how long a tick took, and what Redis "
@@ -100,17 +96,19 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
     yield "| --- |" + " ---: |" * 10
     for row in throughput["rows"]:
         f = row["figures"]
-        cells = (
-            row["name"],
-            row["shards"],
-            f"{row['entities']:,}",
-            row["fsync"],
+        yield _line(
+            row,
             *(_spread(f[name], ".1f") for name in ("gap_ms_p50", "gap_ms_p99", "tick_ms_p50", "tick_ms_p99")),
             _spread(f["publish_percent_of_tick"], ".1f"),
             _spread({key: 1000 * value for key, value in f["redis_requests_per_handoff"].items()}, ".1f"),
             _spread(f["entities_per_transfer"]),
         )
-        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _line(row: Mapping[str, Any], *cells: object) -> str:
+    """What was run, and ``cells``."""
+    about = (row["name"], row["shards"], f"{row['entities']:,}", row["fsync"])
+    return "| " + " | ".join(map(str, (*about, *cells))) + " |"
 
 
 def _peers(throughput: Mapping[str, Any]) -> Iterable[str]:

@@ -87,7 +87,12 @@ def damage_of(shard: str, entry: JournalEntry) -> Damage:
 
 def damages_of(records: Iterable[ShardRecord]) -> list[Damage]:
     """All that is wrong, in the records' order."""
-    return [damage for record in records for damage in read_record(record).damages]
+    return damages_in(map(read_record, records))
+
+
+def damages_in(reads: Iterable[ReadRecord]) -> list[Damage]:
+    """``damages_of`` records that were read: a large one is decoded once."""
+    return [damage for read in reads for damage in read.damages]
 
 
 # --- what must not be taken for the newest -------------------------------------------------------------------------

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .columns import U32, U64, Mask
-from .damage import read_record
+from .damage import ReadRecord, read_record
 from .journal_requests import GAINS, EntryKind, JournalEntry, ShardRecord
 from .takeover_requests import is_alias
 
@@ -75,11 +75,15 @@ def entry_rows(entry: JournalEntry) -> tuple[U64, U32]:
 
 def evidence_of(record: ShardRecord) -> ShardEvidence:
     """What one shard's stored manifest and journal say, damaged parts left out (damage.py says which)."""
-    read = read_record(record)
+    return evidence_in(read_record(record))
+
+
+def evidence_in(read: ReadRecord) -> ShardEvidence:
+    """``evidence_of`` a record that was read: a large one is decoded once."""
     rows = read.manifest.rows if read.manifest is not None else None
     ids = rows.id if rows is not None else np.zeros(0, np.uint64)
     versions = rows.version if rows is not None else np.zeros(0, np.uint32)
-    return ShardEvidence(record.shard, ids, versions, read.entries)
+    return ShardEvidence(read.shard, ids, versions, read.entries)
 
 
 def evidence_of_fleet(records: Iterable[ShardRecord]) -> list[ShardEvidence]:

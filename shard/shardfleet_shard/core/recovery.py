@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .columns import Columns, Mask
-from .damage import Damage, DamageReport, damages_of, is_in_doubt, last_hidden_loss, living, read_record
+from .damage import Damage, DamageReport, damages_in, is_in_doubt, last_hidden_loss, living, read_record
 from .journal import Key, key_of
 from .journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
-from .ledger import ShardEvidence, evidence_of_fleet, fold, holdings
+from .ledger import ShardEvidence, evidence_in, fold, holdings, resolved
 from .manifest import JOURNAL_START
 from .row_reader import RowReader
 
@@ -56,13 +56,14 @@ def rebuild(shard: str, fleet: FleetRecords, reader: RowReader) -> RecoveredRows
     Raises:
         SchemaChanged: the stored rows have columns that ``reader`` cannot read.
     """
-    evidences = evidence_of_fleet(fleet.records)
-    ledger, damages = fold(evidences), damages_of(fleet.records)
+    reads = {record.shard: read_record(record) for record in fleet.records}
+    evidences, damages = resolved(map(evidence_in, reads.values())), damages_in(reads.values())
+    ledger = fold(evidences)
     empty = ShardRecord(shard=shard, header="", chunks=(), entries=())
     record = next((record for record in fleet.records if record.shard == shard), empty)
     in_doubt = is_in_doubt(record, damages)
     trusted_from = last_hidden_loss(record) + 1 if in_doubt else 0
-    manifest = read_record(record).manifest
+    manifest = reads[shard].manifest if shard in reads else None
     rows, manifest_tick, position = reader.schema.empty(), -1, JOURNAL_START
     dropped, upgraded = 0, False
 

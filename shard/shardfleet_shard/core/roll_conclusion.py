@@ -12,11 +12,11 @@ import numpy as np
 
 from .columns import U32, U64, Mask
 from .context import Context
-from .damage import DamageReport, damages_of, is_in_doubt, last_hidden_loss, living, read_record
+from .damage import DamageReport, damages_in, is_in_doubt, last_hidden_loss, living, read_record
 from .journal import JournalFollower, key_of
 from .journal_reader import JournalReader
 from .journal_requests import GAINS, EntryKind, FleetRecords, JournalEntry, ShardRecord
-from .ledger import NOBODY, Ledger, evidence_of_fleet, fold, holdings
+from .ledger import NOBODY, Ledger, evidence_in, fold, holdings, resolved
 from .mailbox import TransferMailbox
 from .stream import EntityStream
 from .transfer import IncomingState, OutgoingState, TransferId
@@ -43,9 +43,11 @@ class RollConclusion:
         self.journal_reader = journal_reader
         self.takeovers = journal_reader.takeovers
         self.fleet = fleet
-        self.evidences = evidence_of_fleet(fleet.records)
+        reads = {record.shard: read_record(record) for record in fleet.records}
+        self.evidences = resolved(map(evidence_in, reads.values()))
         self.ledger: Ledger = fold(self.evidences)
-        self.damages = damages_of(fleet.records)
+        self.damages = damages_in(reads.values())
+        self.manifest = reads[context.shard].manifest if context.shard in reads else None
         empty = ShardRecord(shard=context.shard, header="", chunks=(), entries=())
         self.record = next((record for record in fleet.records if record.shard == context.shard), empty)
         in_doubt = is_in_doubt(self.record, self.damages)
@@ -154,7 +156,7 @@ class RollConclusion:
     def _take_up_the_unclaimed(self) -> None:
         """Rows of the stored manifest: it is of an earlier moment than this shard's own knowledge, or of a process that
         knew more."""
-        context, manifest = self.context, read_record(self.record).manifest
+        context, manifest = self.context, self.manifest
         if manifest is None or self.trusted_from:
             return
         rows = context.reader.take(manifest.rows)

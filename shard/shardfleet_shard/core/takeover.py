@@ -21,13 +21,14 @@ from .damage import (
     DOUBT_PATIENCE_US,
     DOUBT_RETRY_US,
     DamageReport,
-    damages_of,
+    damages_in,
     is_in_doubt,
     living,
+    read_record,
     trusted_part,
 )
 from .journal_requests import FleetRecords, JournalEntry, ReadFleet, Registry
-from .ledger import Ledger, evidence_of_fleet, fold, holdings
+from .ledger import Ledger, evidence_in, fold, holdings, resolved
 from .mailbox import TransferMailbox
 from .outgoing import RETRY_US
 from .requests import Adopted
@@ -103,12 +104,13 @@ class Takeovers:
         records = records_under(takeover.entry.peer, fleet.records)
         if not records:
             return  # the aliases were listed before it was there
-        damages = damages_of(fleet.records)
+        reads = [read_record(record) for record in fleet.records]
+        damages = damages_in(reads)
         own = [record for record in fleet.records if record.shard == self.context.shard]
         in_doubt = any(is_in_doubt(record, damages) for record in (*records, *own))
         if in_doubt and self._may_end():
             return
-        evidences = evidence_of_fleet(fleet.records)
+        evidences = resolved(map(evidence_in, reads))
         registry, ledger = (fleet.registry if damages else None), fold(evidences)
         takeover.transfers = transfers_into(records)
         if in_doubt:

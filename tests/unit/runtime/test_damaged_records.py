@@ -19,7 +19,7 @@ from shardfleet_shard.core.journal_requests import (
 from shardfleet_shard.life import RuntimeState
 
 from .interpreter import Interpreter
-from .test_takeover import asked, hand_over, held, rows_of
+from .test_takeover import asked, begun, hand_over, held, rows_of
 from .world import Process, World
 
 DAMAGED = JournalEntry(id="", kind=EntryKind.DAMAGED, damage="its checksum does not match", may_hide_loss=True)
@@ -139,12 +139,7 @@ def take_over(world: World, process: Process, records: FleetRecords) -> DamageRe
 
 
 def test_a_taker_takes_what_is_whole() -> None:
-    world = World(["a-0", "a-1"])
-    world.quiet = True
-    process = world.find("a-0")
-    world.spawn(world.rows(1, (5.0, 5.0), (0.0, 0.0)))
-    for _ in range(4):
-        world.tick([process])
+    world, process = begun()
     tick = world.grid.at(world.clock.now_us)
     spawned = JournalEntry(
         id="5-0", kind=EntryKind.SPAWN, count=1, tick=tick, offer_tick=tick - 1, rows=rows_of(world, range(3, 4)).pack()

@@ -52,6 +52,17 @@ def hand_over(world: World, process: Process, records: FleetRecords) -> None:
     read(world, process, records)
 
 
+def begun() -> tuple[World, Process]:
+    """Two shards, of which a-0 has entity 1, and is the only one that ticks."""
+    world = World(["a-0", "a-1"])
+    world.quiet = True
+    process = world.find("a-0")
+    world.spawn(world.rows(1, (5.0, 5.0), (0.0, 0.0)))
+    for _ in range(4):
+        world.tick([process])
+    return world, process
+
+
 def asked(process: Process, kind: type[Asked]) -> list[Asked]:
     return [request for request in process.runtime.take_effects().requests if isinstance(request, kind)]
 
@@ -67,12 +78,7 @@ def read(world: World, process: Process, records: FleetRecords) -> None:
 
 
 def test_many_rows_come_over_several_ticks_and_the_own_ones_go_on() -> None:
-    world = World(["a-0", "a-1"])
-    world.quiet = True
-    process = world.find("a-0")
-    world.spawn(world.rows(1, (5.0, 5.0), (0.0, 0.0)))
-    for _ in range(4):
-        world.tick([process])
+    world, process = begun()
     hand_over(world, process, held(world, rows_of(world, range(1000, 1000 + 3 * MAX_ENTITIES_PER_TRANSFER))))
     world.clock.now_us += 300_000  # some ticks to catch up
     step = process.plugin.step

@@ -20,7 +20,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-throughput bench-costs bench-operator performance flame chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e fuzz lock clean
+.PHONY: help install demo test lint types imports generated pytest verify simulate variants flights flights-cluster bench bench-quick bench-throughput bench-costs bench-map bench-operator performance flame chaos chaos-quick chaos-compare model model-quick kind-up kind-down e2e fuzz lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -99,7 +99,10 @@ bench-throughput: install ## handoffs a second by shards, entities and Redis' du
 bench-costs: install ## what features, wide rows and many entities cost, into build/costs.json; ONLY=NAME, QUICK=1
 	$(BIN)/python -m tests.performance.bench.costs $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) --out build/costs.json
 
-performance: bench bench-throughput bench-costs ## all three (an hour), and docs/performance.md from them
+bench-map: install ## the live map with 50,000 entities in a headless Chromium, into build/map.json
+	$(BIN)/python -m tests.performance.map_bench --out build/map.json
+
+performance: bench bench-throughput bench-costs bench-map ## all four (an hour), and docs/performance.md from them
 	$(BIN)/python -m tests.performance.page
 
 # py-spy is of no use elsewhere; on Linux it wants root to look into a process that is not its child.

@@ -27,12 +27,30 @@ FIGURES = (
     ("every entity has an owner again after `kill -9`", (("", "owner_again_s"),)),
     ("an idle shard", (("memory", "idle_shard_memory_mb"), ("CPU", "idle_shard_cpu_percent"))),
 )
+MAP_FIGURES = (
+    ("pictures the page draws", (("", "pictures_per_second"),)),
+    ("drawing one", (("p50", "picture_ms_p50"), ("p95", "picture_ms_p95"))),
+    ("how fast its clock goes", (("", "shown_seconds_per_second"),)),
+    ("how far back it shows", (("", "behind_ms"),)),
+    ("the server, a frame", (("read from Redis", "read_ms_p50"), ("painted", "paint_ms_p50"))),
+    ("a frame", (("size", "frame_bytes"),)),
+    ("two minutes of history, in the server", (("", "history_bytes"),)),
+)
 
 
-def text(bench: Mapping[str, Any], throughput: Mapping[str, Any], costs: Mapping[str, Any] | None = None) -> str:
-    """The page; without ``costs`` it lacks what they would say."""
+def text(
+    bench: Mapping[str, Any],
+    throughput: Mapping[str, Any],
+    costs: Mapping[str, Any] | None = None,
+    live_map: Mapping[str, Any] | None = None,
+) -> str:
+    """The page; without ``costs`` or ``live_map`` it lacks what they would say."""
     parts = [*_head(bench), *_rates(throughput), *_peers(throughput), *_figures(bench)]
-    return "\n".join([*parts, *(page_costs.sections(costs) if costs is not None else ()), ""])
+    if costs is not None:
+        parts += page_costs.sections(costs)
+    if live_map is not None:
+        parts += _map(live_map)
+    return "\n".join([*parts, ""])
 
 
 def _head(bench: Mapping[str, Any]) -> Iterable[str]:
@@ -60,13 +78,14 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
         "20 ticks a second, a delay of 60 ms, manifests on, unless the row says otherwise. An entity cannot be handed "
         "over again before its switch: with few of them that is the limit, *cap*. *Offered* is what would cross if a "
         "handoff took no time. A run is measured for as long as *window* says. Skipped ticks, lost and doubled "
-        "entities: the most of any run. Bytes are those that all sockets carry, Redis' included; for a row of "
-        f"{page_costs.ROW_BYTES} bytes {4 * page_costs.ROW_BYTES + 100} are wanted."
+        "entities: the most of any run. Bytes are those that all sockets carry, Redis' included, and in parentheses "
+        f"what of them is manifests; for a row of {page_costs.ROW_BYTES} bytes {4 * page_costs.ROW_BYTES + 100} are "
+        "wanted."
     )
     yield ""
     yield (
         "| | shards | entities | Redis' file | window | a second | lowest second | cap; offered | CPU a handoff, us | "
-        "bytes | skipped | lost, doubled | runs |"
+        "bytes (manifests) | skipped | lost, doubled | runs |"
     )
     yield "| --- |" + " ---: |" * 12
     for row in throughput["rows"]:
@@ -78,7 +97,7 @@ def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:
             f"{f['lowest_second']['min']:,.0f}",
             f"{row['cap_per_second']:,.0f}; {row['offered_per_second']:,.0f}",
             _spread(f["cpu_us_per_handoff"], ".2f"),
-            _spread(f["bytes_per_handoff"]),
+            f"{f['bytes_per_handoff']['median']:,.0f} ({f['manifest_bytes_per_handoff']['median']:,.0f})",
             f"{f['ticks_skipped']['max']:.0f}",
             f"{f['lost']['max']:.0f}, {f['doubled']['max']:.0f}",
             row["runs"],
@@ -139,20 +158,36 @@ def _figures(bench: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     yield "## Ticks, recovery, rest"
     yield ""
-    yield "| | | median | lowest–highest | runs |"
-    yield "| --- | --- | ---: | ---: | ---: |"
-    for what, parts in FIGURES:
-        for part, name in parts:
-            if name in figures:
-                f = figures[name]
-                unit = f["unit"]
-                spread = f"{_short(f['min'])}–{_short(f['max'])}"
-                yield f"| {what} | {part} | {_short(f['median'])} {unit} | {spread} | {f['runs']} |"
+    yield from _medians(figures, FIGURES)
     broken = {name: figures[name]["max"] for name in ("lost", "doubled", "overlap_ticks", "false_verdicts")}
     yield ""
     yield (
         "Over all of these runs: " + ", ".join(f"{name.replace('_', ' ')} {v:.0f}" for name, v in broken.items()) + "."
     )
+
+
+def _map(live_map: Mapping[str, Any]) -> Iterable[str]:
+    yield ""
+    yield "## The live map"
+    yield ""
+    yield (
+        f"{live_map['entities']:,} entities, a page of 1280x800 in a headless Chromium that draws on the processor, "
+        "server and browser on these two cores. It shows some time back on purpose, so as to have two frames to go "
+        "between."
+    )
+    yield ""
+    yield from _medians(live_map["figures"], MAP_FIGURES)
+
+
+def _medians(figures: Mapping[str, Any], wanted: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> Iterable[str]:
+    yield "| | | median | lowest–highest | runs |"
+    yield "| --- | --- | ---: | ---: | ---: |"
+    for what, parts in wanted:
+        for part, name in parts:
+            if name in figures:
+                f = figures[name]
+                spread = f"{_short(f['min'])}–{_short(f['max'])}"
+                yield f"| {what} | {part} | {_short(f['median'])} {f['unit']} | {spread} | {f['runs']} |"
 
 
 def _spread(figure: Mapping[str, float], kind: str = ",.0f") -> str:
@@ -169,10 +204,11 @@ def main() -> int:
     parser.add_argument("--bench", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--throughput", type=Path, default=Path("build/throughput.json"))
     parser.add_argument("--costs", type=Path, default=Path("build/costs.json"), help="left out where it is not there")
+    parser.add_argument("--map", type=Path, default=Path("build/map.json"), help="the same")
     options = parser.parse_args()
-    wanted = [options.bench, options.throughput, *([options.costs] if options.costs.exists() else [])]
     try:
-        read = [json.loads(path.read_text()) for path in wanted]
+        read = [json.loads(path.read_text()) for path in (options.bench, options.throughput)]
+        read += [json.loads(path.read_text()) if path.exists() else None for path in (options.costs, options.map)]
     except (OSError, ValueError) as error:
         print(f"{error}; run make bench and make bench-throughput first", file=sys.stderr)
         return 2

@@ -59,7 +59,8 @@ def _state(rows: ScenarioRows) -> Iterable[str]:
     yield ""
     yield f"{_load(STATE_LOAD)}. A row of `linear` has {ROW_BYTES} bytes; the others have so many more."
     yield ""
-    yield from _table(rows, (RATE, CPU, ("bytes a handoff", "bytes_per_handoff")))
+    manifests = ("of these the manifests", "manifest_bytes_per_handoff")
+    yield from _table(rows, (RATE, CPU, ("bytes a handoff", "bytes_per_handoff"), manifests))
 
 
 def _batch(rows: ScenarioRows) -> Iterable[str]:

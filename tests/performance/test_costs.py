@@ -13,7 +13,7 @@ from shardfleet_shard.core.transfer_spans import Part
 
 from tests.integration.local.collector import SentSpan
 from tests.integration.plugin_versions import install_package
-from tests.performance import flamegraph, page, page_costs
+from tests.performance import flamegraph, map_bench, page, page_costs
 from tests.performance.bench import cost_scenarios, costs, wide_rows
 from tests.performance.bench.figures import Figures
 from tests.performance.bench.fleet import BenchmarkError
@@ -79,7 +79,7 @@ def made_up() -> dict[str, list[dict[str, object]]]:
     parts = {f"{part}_ms_{quantile}": (1.5,) for part in Part for quantile in ("p50", "p99")}
     return {
         "features": [row("plain", **cost), row("trace", cpu_ratio=(1.25,), **cost)],
-        "state": [row("built-in", bytes_per_handoff=(250.0,), **cost)],
+        "state": [row("built-in", bytes_per_handoff=(250.0,), manifest_bytes_per_handoff=(30.0,), **cost)],
         "batch": [row("500 entities", entities_per_transfer=(7.5,), **cost)],
         "phases": [row("light", **parts), row("heavy", **parts)],
         "recovery": [row("2,000 entities", owner_again_s=(0.5, 0.75, 1.0))],
@@ -93,7 +93,7 @@ def test_every_scenario_has_a_section_with_its_figures() -> None:
     assert len([line for line in lines if line.startswith("## ")]) == len(made_up())
     assert "| nothing beside the defaults |  | 3 us (2–4) | 100,000 | 3 |" in lines
     assert "| a per-tick trace, `--trace` | 1.25 | 3 us (2–4) | 100,000 | 3 |" in lines
-    assert "| built-in | 100,000 | 3 us (2–4) | 250 bytes | 3 |" in lines
+    assert "| built-in | 100,000 | 3 us (2–4) | 250 bytes | 30 bytes | 3 |" in lines
     assert "| 500 entities | 7.5 | 100,000 | 3 us (2–4) | 3 |" in lines
     assert "| | light: p50 | p99 | heavy: p50 | p99 |" in lines
     assert "| `clear`, the last: until Redis has cleared the record |" + " 1.5 ms |" * 4 in lines
@@ -120,7 +120,12 @@ def test_the_page_does_without_costs() -> None:
     bench = {"machine": machine, "commit": "abc1234", "figures": dict.fromkeys(checked, figure)}
     of_a_row = ("handoffs_per_second", "lowest_second", "cpu_us_per_handoff", "bytes_per_handoff", "gap_ms_p50")
     of_a_row += ("gap_ms_p99", "tick_ms_p50", "tick_ms_p99", "ticks_skipped", "lost", "doubled")
-    of_a_row += ("publish_percent_of_tick", "redis_requests_per_handoff", "entities_per_transfer")
+    of_a_row += (
+        "publish_percent_of_tick",
+        "manifest_bytes_per_handoff",
+        "redis_requests_per_handoff",
+        "entities_per_transfer",
+    )
     about = {"name": "", "shards": 4, "entities": 1, "fsync": "always", "cap_per_second": 1, "offered_per_second": 1}
     about["window_s"] = 20.0
     throughput = {"rows": [{**about, "runs": 3, "figures": dict.fromkeys(of_a_row, figure)}]}
@@ -128,6 +133,11 @@ def test_the_page_does_without_costs() -> None:
     assert "## Memory" not in without and "abc1234" in without
     assert page.text(bench, throughput, {"scenarios": {}}) == without
     assert page.text(bench, throughput, {"scenarios": made_up()}).startswith(without.rstrip("\n"))
+    assert "## The live map" not in without
+    found = {name: {**figure, "median": 60.0, "max": 61.5, "unit": unit} for name, unit in map_bench.UNITS.items()}
+    with_map = page.text(bench, throughput, live_map={"entities": 50_000, "figures": found}).splitlines()
+    assert "| pictures the page draws |  | 60 1/s | 0–61.5 | 3 |" in with_map
+    assert {name for _, parts in page.MAP_FIGURES for _, name in parts} <= set(map_bench.UNITS)
 
 
 # --- flame graphs ---------------------------------------------------------------------------------------------------

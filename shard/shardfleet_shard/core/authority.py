@@ -113,7 +113,9 @@ class EntityAuthorityTracker:
 
     def release(self, sequences: Iterable[int]) -> tuple[Columns, NDArray[np.int64]]:
         """Drops all rows that leave by one of ``sequences``, in one pass. Returns them, and by which each left."""
-        mask = np.isin(self.transfers, np.fromiter(sequences, np.int64))
+        mask = np.zeros(len(self), bool)
+        for sequence in sequences:  # a handful: one comparison each takes a twentieth of what np.isin takes
+            mask |= self.transfers == sequence
         left_by = self.transfers[mask]
         return self.remove(mask), left_by
 

@@ -88,7 +88,7 @@ def state(folder: Path, scale: CostScale) -> Rows:
         variants[f"{size:,} B more"] = Variant(simulation=name, environment={"PYTHONPATH": str(site.resolve())})
     for name, variant in variants.items():
         found = _loaded(folder, scale, STATE_LOAD, variant)
-        yield name, _some(found, *OF_A_HANDOFF, "bytes_per_handoff", *CHECKED)
+        yield name, _some(found, *OF_A_HANDOFF, "bytes_per_handoff", "manifest_bytes_per_handoff", *CHECKED)
 
 
 def batch(folder: Path, scale: CostScale) -> Rows:

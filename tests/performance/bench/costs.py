@@ -25,6 +25,7 @@ UNITS = {
     "cpu_us_per_handoff": "us",
     "handoffs_per_second": "entities/s",
     "bytes_per_handoff": "bytes",
+    "manifest_bytes_per_handoff": "bytes",
     "transfers": "transfers",
     **{f"{part}_ms_{quantile}": "ms" for part in Part for quantile in ("p50", "p99")},
     "owner_again_s": "s",

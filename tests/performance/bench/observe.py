@@ -95,6 +95,8 @@ class Sample:
     """Commands that Redis executed, those inside scripts included."""
     bytes_moved: int
     """Sent over the shards' links, and in and out of Redis."""
+    manifest_bytes: int
+    """Of these: the manifests."""
     cpu_s: float
     """Of all the fleet's processes, Redis included."""
     cpu_by_pid: dict[int, float]
@@ -124,6 +126,7 @@ class Sample:
             bytes_moved=sum(shard.link_bytes_sent for shard in stats)
             + traffic["total_net_input_bytes"]
             + traffic["total_net_output_bytes"],
+            manifest_bytes=sum(shard.publish_bytes for shard in stats),
             cpu_s=sum(cpu_by_pid.values()),
             cpu_by_pid=cpu_by_pid,
             publish_us=sum(shard.publish_us for shard in stats),

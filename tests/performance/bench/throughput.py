@@ -144,6 +144,7 @@ def measure(row: Row, folder: Path, variant: Variant = PLAIN) -> dict[str, float
         "cpu_us_per_handoff": (last.cpu_s - first.cpu_s) * 1e6 / handoffs,
         "cpu_percent": 100 * (last.cpu_s - first.cpu_s) / seconds,
         "bytes_per_handoff": (last.bytes_moved - first.bytes_moved) / handoffs,
+        "manifest_bytes_per_handoff": (last.manifest_bytes - first.manifest_bytes) / handoffs,
         "redis_requests_per_handoff": (last.requests - first.requests) / handoffs,
         "gap_ms_p50": quantile_ms(first.gap_us, last.gap_us, 0.50),
         "gap_ms_p99": quantile_ms(first.gap_us, last.gap_us, 0.99),

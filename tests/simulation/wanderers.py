@@ -83,10 +83,14 @@ class FragileWanderers(Wanderers):
             self.failures -= 1
             # Nobody steps without rows: it may be long since this was planned. The runtime tries again each second.
             self._fleet.fault_until(self._fleet.now_us + 1_000_000 * (self.failures + 1))
-            tick += process.runtime.context.origin_tick
-            # Whatever it was called for: for a while nothing of this process' is simulated.
-            here = {*entities.id.tolist(), *process.runtime.context.tracker.rows.id.tolist()}
-            self._fleet.judge.not_repeated(process, sorted(here), range(tick, tick + A_WHILE_TICKS))
+            # Whatever it was called for: for a while nothing of this process' is simulated. What it catches up with may
+            # be of earlier ticks than what is here already.
+            context, judge = process.runtime.context, self._fleet.judge
+            for ids, first_tick in (
+                (entities.id, tick + context.origin_tick),
+                (context.tracker.rows.id, context.current_tick),
+            ):
+                judge.not_repeated(process, sorted(ids.tolist()), range(first_tick, first_tick + A_WHILE_TICKS))
             entities.position[:] = 77.0
             raise RuntimeError("plugin")
         return super().step(entities, tick, dt)

@@ -19,6 +19,7 @@ FEATURES = {
     "otlp": "OpenTelemetry: metrics, and one transfer in a hundred traced",
     "otlp-all": "OpenTelemetry: metrics, and every transfer traced",
     "rare-manifests": "manifests every 5 s and not every 50 ms",
+    "tls": "TLS on the links",
 }
 PARTS = {
     Part.TRANSFER: "all of it, at the source",

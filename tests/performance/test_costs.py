@@ -8,6 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from shardfleet_operator.local.certificate import checked_folder
+from shardfleet_shard.config import FleetConfig
 from shardfleet_shard.core.columns import Schema
 from shardfleet_shard.core.transfer_spans import Part
 
@@ -17,6 +19,8 @@ from tests.performance import flamegraph, map_bench, page, page_costs
 from tests.performance.bench import cost_scenarios, costs, wide_rows
 from tests.performance.bench.figures import Figures
 from tests.performance.bench.fleet import BenchmarkError
+from tests.performance.bench.throughput import FLEET, PLAIN, Variant
+from tests.tls_files import NEEDS_OPENSSL
 
 
 def span(part: str, ms: int) -> SentSpan:
@@ -40,6 +44,24 @@ def test_a_part_without_a_span_gives_no_figures() -> None:
 def test_a_feature_is_compared_with_the_plain_fleets_around_it() -> None:
     plain = [{"cpu_us_per_handoff": 2.0}, {"cpu_us_per_handoff": 4.0}]
     assert cost_scenarios.cpu_ratio({"cpu_us_per_handoff": 6.0}, plain) == 2.0
+
+
+@NEEDS_OPENSSL
+def test_each_feature_has_its_words_and_runs_between_plain_fleets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[Variant] = []
+
+    def loaded(folder: Path, scale: object, load: object, variant: Variant = PLAIN) -> cost_scenarios.Values:
+        started.append(variant)
+        return dict.fromkeys((*cost_scenarios.OF_A_HANDOFF, *cost_scenarios.CHECKED), 1.0)
+
+    monkeypatch.setattr(cost_scenarios, "_loaded", loaded)
+    names = [name for name, _ in cost_scenarios.features(tmp_path, cost_scenarios.QUICK)]
+    assert list(dict.fromkeys(names)) == list(page_costs.FEATURES)
+    assert names[::2] == [cost_scenarios.PLAIN_NAME] * len(page_costs.FEATURES)
+    assert started[names.index("tls")].options == ("--tls", str(tmp_path / "tls"))
+    assert checked_folder(tmp_path / "tls", FleetConfig(name=FLEET, replicas=4))
 
 
 @pytest.mark.parametrize("size", cost_scenarios.EXTRA_BYTES)
@@ -78,7 +100,11 @@ def made_up() -> dict[str, list[dict[str, object]]]:
     cost = {"cpu_us_per_handoff": (3.0, 2.0, 4.0), "handoffs_per_second": (100_000.0,)}
     parts = {f"{part}_ms_{quantile}": (1.5,) for part in Part for quantile in ("p50", "p99")}
     return {
-        "features": [row("plain", **cost), row("trace", cpu_ratio=(1.25,), **cost)],
+        "features": [
+            row("plain", **cost),
+            row("trace", cpu_ratio=(1.25,), **cost),
+            row("tls", cpu_ratio=(1.5,), **cost),
+        ],
         "state": [row("built-in", bytes_per_handoff=(250.0,), manifest_bytes_per_handoff=(30.0,), **cost)],
         "batch": [row("500 entities", entities_per_transfer=(7.5,), **cost)],
         "phases": [row("light", **parts), row("heavy", **parts)],
@@ -93,6 +119,7 @@ def test_every_scenario_has_a_section_with_its_figures() -> None:
     assert len([line for line in lines if line.startswith("## ")]) == len(made_up())
     assert "| nothing beside the defaults |  | 3 us (2–4) | 100,000 | 3 |" in lines
     assert "| a per-tick trace, `--trace` | 1.25 | 3 us (2–4) | 100,000 | 3 |" in lines
+    assert "| TLS on the links | 1.5 | 3 us (2–4) | 100,000 | 3 |" in lines
     assert "| built-in | 100,000 | 3 us (2–4) | 250 bytes | 30 bytes | 3 |" in lines
     assert "| 500 entities | 7.5 | 100,000 | 3 us (2–4) | 3 |" in lines
     assert "| | light: p50 | p99 | heavy: p50 | p99 |" in lines

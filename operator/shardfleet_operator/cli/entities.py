@@ -44,8 +44,9 @@ def entity(
     from .output import print_json
 
     async def run() -> None:
-        async with opened(locate(data, redis_url, fleet)) as store:
-            found = await search(store, entity_id)
+        location = locate(data, redis_url, fleet)
+        async with opened(location) as store:
+            found = await search(store, entity_id, dial=location.dial)
         if as_json:
             print_json(found)
         else:

@@ -13,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from shardfleet_shard.store.redis_store import RedisStore
 
+    from ..dialing import Dial
+
 URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 
 
@@ -55,10 +57,22 @@ FleetName = Annotated[str | None, typer.Option("--fleet", metavar="NAME", help="
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where a fleet lives. ``url`` may hold a password: never print it."""
+    """Where a fleet lives. ``url`` may hold a password: never print it.
+
+    Attributes:
+        tls: the folder of its links' certificate; None for plain text.
+    """
 
     name: str
     url: str
+    tls: Path | None = None
+
+    @property
+    def dial(self) -> Dial:
+        """How its shards are asked. Raises ``UsageError``: the certificate's files are not good any more."""
+        from ..dialing import dial_by
+
+        return dial_by(self.tls)
 
 
 def locate(data: Path | None, redis_url: str | None, fleet: str | None) -> Location:
@@ -80,7 +94,8 @@ def locate(data: Path | None, redis_url: str | None, fleet: str | None) -> Locat
     from ..local.folder import DataFolder
 
     running = DataFolder.discover(data).running_fleet()
-    return Location(name=running.fleet, url=running.redis_url)
+    tls = Path(running.tls) if running.tls else None
+    return Location(name=running.fleet, url=running.redis_url, tls=tls)
 
 
 @asynccontextmanager

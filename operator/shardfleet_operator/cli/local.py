@@ -61,6 +61,15 @@ def up(
             help="Shard N serves GET /metrics on 127.0.0.1:PORT+N, for Prometheus. Default: none does.",
         ),
     ] = None,
+    tls: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls",
+            metavar="DIR",
+            help="Mutual TLS on the shards' links, by ca.crt, tls.crt and tls.key in DIR. The certificate must name "
+            "each shard. Default: plain text.",
+        ),
+    ] = None,
     with_map: Annotated[
         bool, typer.Option("--map/--no-map", help="Serve the live map, in a process of its own.")
     ] = True,
@@ -88,6 +97,7 @@ def up(
     Example:
       shardfleet local up -f examples/orbit.yaml
       shardfleet local up -f examples/orbit.yaml --fresh --duration 60 --report json > report.json
+      shardfleet local up -f examples/orbit.yaml --tls tls
     """
     import os
     import sys
@@ -103,6 +113,10 @@ def up(
 
     resource = load_fleet(file)
     config = to_config(resource, os.environ)
+    if tls is not None:
+        from ..local.certificate import checked_folder
+
+        tls = checked_folder(tls, config)
     options = UpOptions(
         file=file,
         config=config,
@@ -112,6 +126,7 @@ def up(
         fresh=fresh,
         trace=trace,
         metrics_port=metrics_port,
+        tls=tls,
         with_map=with_map,
         map_port=map_port,
     )

@@ -12,7 +12,6 @@ from shardfleet_shard.config import parse_duration_us
 from shardfleet_shard.core.requests import Member, Observe, Observed
 from shardfleet_shard.errors import ShardfleetError, ShardUnavailable, StoreUnavailable, UsageError
 from shardfleet_shard.net.api import NewEntity
-from shardfleet_shard.net.client import ShardClient
 from shardfleet_shard.store.redis_store import RedisStore
 
 from .fleet import Location, opened
@@ -102,12 +101,13 @@ async def spawn(location: Location, row: NewEntity) -> None:
         UsageError: the shard refused the row, or no shard lives.
         ShardUnavailable: none answered: it may or may not have come to be.
     """
+    dial = location.dial
     async with opened(location) as store:
         members = await living_members(store)
     trouble: ShardUnavailable | None = None
     for member in members:
         try:
-            async with ShardClient(member.address) as client:
+            async with dial(member) as client:
                 await client.spawn([row])
                 return
         except ShardUnavailable as error:
@@ -126,13 +126,13 @@ async def despawn(location: Location, ids: Sequence[int]) -> tuple[list[int], li
     Raises:
         UsageError: no shard lives.
     """
-    left, gone = set(ids), set[int]()
+    left, gone, dial = set(ids), set[int](), location.dial
     rounds = math.ceil(DESPAWN_PATIENCE_S / DESPAWN_PAUSE_S)
     async with opened(location) as store:
         for number in range(rounds):
             for member in await living_members(store):
                 try:
-                    async with ShardClient(member.address) as client:
+                    async with dial(member) as client:
                         taken = await client.despawn(sorted(left))
                 except ShardUnavailable:
                     continue

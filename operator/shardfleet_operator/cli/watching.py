@@ -56,7 +56,7 @@ async def watch(location: Location, options: Options) -> None:
             async def take(view: RowsView) -> None:
                 print_rows(rows_of(view), as_json=options.as_json)
 
-            await follow(store, options.ids, options.interval_us, take)
+            await follow(store, options.ids, options.interval_us, take, dial=location.dial)
 
 
 async def follow(

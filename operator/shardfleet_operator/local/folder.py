@@ -51,6 +51,8 @@ class RunningFleet:
     file: str
     """The fleet's file, absolute."""
     started_unix_us: int
+    tls: str = ""
+    """The folder of the links' certificate, absolute; '' for plain text."""
     version: int = VERSION
 
 
@@ -227,7 +229,9 @@ class DataFolder:
         except (OSError, SpecError):
             return None  # shardfleet.json has all of it that must not change
 
-    def write_fleet(self, fleet: str, redis_url: str, file: Path, *, started_unix_us: int) -> None:
+    def write_fleet(
+        self, fleet: str, redis_url: str, file: Path, *, started_unix_us: int, tls: Path | None = None
+    ) -> None:
         """From now on other commands find the fleet, with this process as its supervisor."""
         running = RunningFleet(
             fleet=fleet,
@@ -235,6 +239,7 @@ class DataFolder:
             redis_url=redis_url,
             file=str(file.absolute()),
             started_unix_us=started_unix_us,
+            tls=str(tls) if tls is not None else "",
         )
         self._write("fleet.json", asdict(running))
 

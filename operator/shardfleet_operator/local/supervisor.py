@@ -56,6 +56,7 @@ class UpOptions:
         duration_s: counted from the moment at which every cell is claimed; None: until told to end.
         redis_url: None for the embedded one.
         metrics_port: shard N serves its metrics on this port plus N; None: none does.
+        tls: of ``checked_folder``; None: links are plain text.
         with_map: serve the live map; ``map_port``: there, or, for None, where it is free.
         shard_command: what runs a shard.
     """
@@ -68,6 +69,7 @@ class UpOptions:
     fresh: bool = False
     trace: Path | None = None
     metrics_port: int | None = None
+    tls: Path | None = None
     with_map: bool = False
     map_port: int | None = None
     shard_command: Sequence[str] = SHARD_COMMAND
@@ -202,7 +204,9 @@ class Supervisor:
             self.folder.forget_report()
             self.folder.write_config(self.config)  # only now, so that refused settings are never taken for the world's
             self.figures = Figures(before=before.processes, counters_before=before.counters)
-            self.folder.write_fleet(self.config.name, url, self.options.file, started_unix_us=self._began_us)
+            self.folder.write_fleet(
+                self.config.name, url, self.options.file, started_unix_us=self._began_us, tls=self.options.tls
+            )
             self._make_parts(url, trace)
             try:
                 await self._follow()
@@ -223,6 +227,7 @@ class Supervisor:
             redis_url=url,
             trace=trace,
             metrics_port=self.options.metrics_port,
+            tls=self.options.tls,
             command=self.options.shard_command,
         )
         self.platform = LocalPlatform(

@@ -44,6 +44,7 @@ class LocalOptions:
         logs: the folder of their logs.
         trace: where shards write their traces, or None.
         metrics_port: shard N serves its metrics on this port plus N, or None.
+        tls: the folder with the certificate of all shards, or None for plain text.
         redis_url: goes into the shards' environment, never on a command line, for it may hold a password.
         command: what is run before the shard's arguments.
     """
@@ -54,18 +55,21 @@ class LocalOptions:
     redis_url: str
     trace: Path | None = None
     metrics_port: int | None = None
+    tls: Path | None = None
     command: Sequence[str] = SHARD_COMMAND
 
     def arguments(self, ordinal: int) -> list[str]:
         """The whole command line of one shard."""
         trace = ["--trace", str(self.trace)] if self.trace else []
         metrics = ["--metrics", f"127.0.0.1:{self.metrics_port + ordinal}"] if self.metrics_port else []
+        tls = ["--tls", str(self.tls)] if self.tls else []
         return [
             *self.command,
             *("--shard", shard_name(self.fleet, ordinal), "--ordinal", str(ordinal)),
             *("--config", str(self.config), "--listen", "127.0.0.1:0", "--parent-pid", str(os.getpid())),
             *trace,
             *metrics,
+            *tls,
         ]
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ stay in force. A server takes new files with the next handshake; a client with i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -49,7 +48,7 @@ class TlsFolder:
     """The files of one shard.
 
     Raises:
-        UsageError: a file is missing, or they do not belong together.
+        UsageError: a file cannot be read or is not PEM, or they do not belong together.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,15 +82,38 @@ class TlsFolder:
                 renewed(self.credentials)
 
     def _read(self) -> TlsFiles:
-        contents = []
-        for name in NAMES:
-            try:
-                contents.append((self._folder / name).read_bytes())
-            except OSError as error:
-                raise UsageError(f"--tls: {self._folder / name}: cannot be read: {error.strerror}") from error
-        with contextlib.suppress(ssl.SSLError):
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cadata=contents[0].decode("ascii", "replace"))
-            context.load_cert_chain(self._folder / "tls.crt", self._folder / "tls.key")
-            return TlsFiles(*contents)
-        raise UsageError(f"--tls: {self._folder}: {', '.join(NAMES)} do not belong together")
+        authorities, certificate, key = (self._folder / name for name in NAMES)
+        files = TlsFiles(_certificates_in(authorities), _certificates_in(certificate), _content_of(key))
+        try:
+            # A password, so that OpenSSL does not ask the terminal for one.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+        except ssl.SSLError as error:
+            if error.reason is None:  # not OpenSSL's objection to a key that it has read
+                raise UsageError(
+                    f"--tls: {key}: not a PEM key without a password; put the certificate's there"
+                ) from error
+            raise UsageError(
+                f"--tls: {self._folder}: {certificate.name} and {key.name} do not belong together; make them anew"
+            ) from error
+        return files
+
+
+def _content_of(path: Path) -> bytes:
+    """Raises ``UsageError``."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--tls: {path}: cannot be read: {error.strerror}; the folder must hold {', '.join(NAMES)}"
+        ) from error
+
+
+def _certificates_in(path: Path) -> bytes:
+    """The file's content, one certificate at least. Raises ``UsageError``."""
+    content = _content_of(path)
+    try:
+        # PEM is ASCII; what else the file says, a name above a certificate for instance, need not be.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError) as error:  # the latter: it is empty
+        raise UsageError(f"--tls: {path}: no PEM certificate in it; put one there") from error
+    return content

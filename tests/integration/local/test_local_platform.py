@@ -87,6 +87,7 @@ async def make(tmp_path: Path, told: Told) -> AsyncIterator[Make]:
             logs=tmp_path,
             redis_url="unix:///secret",
             trace=tmp_path / "trace",
+            tls=tmp_path / "tls",
             command=(sys.executable, "-I", "-S", str(script)),
         )
         made.append(LocalPlatform(options, SystemClock(), told.ended, environment={**os.environ, "FAKE_KIND": kind}))
@@ -117,7 +118,7 @@ async def test_a_shard_gets_its_arguments_and_the_url_only_in_its_environment(ma
     assert arguments == (
         f"arguments --shard arena-2 --ordinal 2 --config {tmp_path}/config.json --listen 127.0.0.1:0 "
         f"--parent-pid {os.getpid()} "
-        f"--trace {tmp_path}/trace"
+        f"--trace {tmp_path}/trace --tls {tmp_path}/tls"
     )
     assert "redis unix:///secret" in said
     (seen,) = platform.processes

@@ -13,10 +13,11 @@ from shardfleet_shard.core.transfer_spans import Part
 
 from tests.integration.local.collector import Collector, SentSpan
 from tests.integration.plugin_versions import install_package
+from tests.tls_files import make_tls_files
 
 from . import scenarios, wide_rows
 from .fleet import BenchmarkError, Fleet, fleet_file
-from .throughput import PLAIN, Row, Variant, content_of, measure
+from .throughput import FLEET, PLAIN, Row, Variant, content_of, measure
 
 Values = dict[str, float]
 Rows = Iterator[tuple[str, Values]]
@@ -56,6 +57,7 @@ SPANS_DELAY_MS = 500
 def features(folder: Path, scale: CostScale) -> Rows:
     """Each feature between two plain fleets, and compared with their mean, so that a slow minute cancels out."""
     trace = folder / "trace"
+    tls = make_tls_files(folder, fleet=FLEET)
     with Collector() as collector:
         otlp = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
         variants = {
@@ -63,6 +65,7 @@ def features(folder: Path, scale: CostScale) -> Rows:
             "otlp": Variant(environment=otlp),
             "otlp-all": Variant(environment={**otlp, "OTEL_TRACES_SAMPLER": "always_on"}),
             "rare-manifests": Variant(spec={"telemetry": {"interval": "5s"}}),
+            "tls": Variant(options=("--tls", str(tls))),
         }
         before = _loaded(folder, scale, FEATURES_LOAD)
         yield PLAIN_NAME, _some(before, *OF_A_HANDOFF, *CHECKED)

@@ -25,6 +25,8 @@ from .fleet import BenchmarkError, Fleet, fleet_file
 from .observe import Sample
 from .scenarios import quantile_ms
 
+FLEET = "rate"
+"""The fleet's name, of which its shards have theirs."""
 WORLD_WIDTH = 240.0
 RUNS = 3
 RAMP_S = 5.0
@@ -105,7 +107,7 @@ ROWS = (
 def content_of(row: Row, variant: Variant = PLAIN) -> dict[str, Any]:
     """The fleet's file."""
     content = fleet_file(
-        "rate", shards=row.shards, simulation=variant.simulation, entities=row.entities, parameters={"speed": row.speed}
+        FLEET, shards=row.shards, simulation=variant.simulation, entities=row.entities, parameters={"speed": row.speed}
     )
     content["spec"] |= {"tickRate": row.tick_rate, **variant.spec}
     if row.handoff:

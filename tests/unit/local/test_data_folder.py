@@ -48,6 +48,9 @@ def test_fleet_file_is_for_its_user_alone(tmp_path: Path) -> None:
     fleet = _fleet(folder)
     assert stat.S_IMODE((folder.path / "fleet.json").stat().st_mode) == 0o600
     assert folder.last_fleet() == fleet
+    folder.write_fleet("arena", "redis://h", Path("/f.yaml"), started_unix_us=1, tls=Path("/tls"))
+    last = folder.last_fleet()
+    assert last is not None and (last.tls, fleet.tls) == ("/tls", "")
 
 
 def test_a_second_supervisor_is_told_the_pid_of_the_first(tmp_path: Path) -> None:

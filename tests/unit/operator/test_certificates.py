@@ -110,6 +110,6 @@ def test_a_folder_of_files_that_do_not_belong_together_changes_nothing(tmp_path:
     assert not folder.reload() and folder.files.certificate == first.certificate
     write(second)
     assert folder.reload() and folder.files.certificate == second.certificate
-    write(second, key=b"nonsense")
-    with pytest.raises(UsageError, match="do not belong together"):
+    write(second, key=first.key)
+    with pytest.raises(UsageError, match=r"tls\.crt and tls\.key do not belong together"):
         TlsFolder(tmp_path)

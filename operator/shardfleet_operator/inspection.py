@@ -7,7 +7,8 @@ pod: what gets there comes through a forward, so the API server has asked who it
     GET /fleets/NAMESPACE/NAME/transfers
     GET /fleets/NAMESPACE/NAME/entities/ID
     GET /fleets/NAMESPACE/NAME/rows?ids=1,2&interval_us=1000000     one JSON object a line, without end
-    GET /map                                                        how to get to the live map: {"selector", "token"}
+    GET /fleets/NAMESPACE/NAME/map                                  how to get to the live map that shows it:
+                                                                    {"namespace", "selector", "token"}
 
 An error is {"error": message, "code": word} with 400 (wrong use), 404 (no such fleet or entity) or 503 (not now).
 """
@@ -55,6 +56,23 @@ class NotNow(ShardfleetError):
     retryable = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapSight:
+    """What the operator knows of the live map that shows a fleet.
+
+    Attributes:
+        own: the spec asks for a map of the fleet's own.
+        own_redis: the fleet has a Redis of its own, which the chart's map does not read.
+        selector: of the own map's pod, in the fleet's namespace.
+        token: the own map's; '' while it is not made.
+    """
+
+    own: bool
+    own_redis: bool
+    selector: str
+    token: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FleetSight:
     """One fleet as the operator has it.
@@ -70,6 +88,7 @@ class FleetSight:
     since_us: int
     conditions: Sequence[Mapping[str, Any]]
     processes: Callable[[], Sequence[ShardProcess]]
+    map: MapSight
 
 
 Look = Callable[[str, str], FleetSight]
@@ -77,7 +96,7 @@ Look = Callable[[str, str], FleetSight]
 
 
 class Inspection:
-    """The requests' handlers. Args: ``map_folder``: the map's Secret, mounted; None where there is no map."""
+    """The requests' handlers. Args: ``map_folder``: the Secret of the chart's map, mounted; None where it has none."""
 
     def __init__(self, look: Look, *, map_folder: Path | None = None) -> None:
         self._look = look
@@ -91,7 +110,7 @@ class Inspection:
         application.router.add_get(f"{fleet}/transfers", self._transfers)
         application.router.add_get(f"{fleet}/entities/{{id}}", self._entity)
         application.router.add_get(f"{fleet}/rows", self._rows)
-        application.router.add_get("/map", self._map)
+        application.router.add_get(f"{fleet}/map", self._map)
         return application
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -138,11 +157,28 @@ class Inspection:
         finally:
             self._streams -= 1
 
-    async def _map(self, _: web.Request) -> web.Response:
-        """Read anew for each: the Secret may have been made anew."""
+    async def _map(self, request: web.Request) -> web.Response:
+        """The fleet's own, else the chart's."""
+        seen, namespace, name = self._sight(request).map, request.match_info["namespace"], request.match_info["name"]
+        if seen.own:
+            if not seen.token:
+                raise NotNow(
+                    f"the map of fleet {namespace}/{name} is not made yet: ask again; if it stays so, "
+                    f"'kubectl describe sf {name} -n {namespace}' says why"
+                )
+            return web.json_response({"namespace": namespace, "selector": seen.selector, "token": seen.token})
+        patch = f"""kubectl patch sf {name} -n {namespace} --type merge -p '{{"spec":{{"map":"Enabled"}}}}'"""
+        if seen.own_redis:
+            raise NotFound(
+                f"fleet {namespace}/{name} has a Redis of its own (spec.redis), which the chart's map does not read; "
+                f"give it a map of its own: {patch}"
+            )
         if self._map_folder is None:
-            raise NotFound("the chart was installed without the map, which map.enabled=true brings")
-        return web.json_response(_map_access(self._map_folder))
+            raise NotFound(
+                "the chart was installed without the map, which map.enabled=true brings; "
+                f"or give this fleet one of its own: {patch}"
+            )
+        return web.json_response({"namespace": "", **_map_access(self._map_folder)})
 
     def _sight(self, request: web.Request) -> FleetSight:
         return self._look(request.match_info["namespace"], request.match_info["name"])
@@ -166,10 +202,11 @@ async def _stream(request: web.Request, sight: FleetSight, ids: Sequence[int], i
 
 
 def _map_access(folder: Path) -> dict[str, str]:
+    """Read anew each time: the Secret may have been made anew."""
     try:
         return {name: (folder / name).read_text().strip() for name in ("selector", "token")}
     except OSError as error:
-        raise NotNow(f"the map's Secret cannot be read: {error.strerror}") from error
+        raise NotNow(f"the Secret of the chart's map cannot be read: {error.strerror}") from error
 
 
 def _names(request: web.Request) -> dict[str, str]:

@@ -18,7 +18,7 @@ from shardfleet_operator.map.frame import decode
 from shardfleet_operator.map.guard import PROTOCOL
 
 from .fleets import LiveFleet, fleet
-from .kubectl import Refused, run
+from .kubectl import Refused, run, until
 from .release import SYSTEM, WORLDS, Release
 
 USER = "viewer@e2e.shardfleet.dev"
@@ -75,11 +75,39 @@ def test_watch(release: Release, seen: LiveFleet) -> None:
 
 
 def test_map(release: Release, seen: LiveFleet) -> None:
-    """Its page is served, and says where all entities are, to who knows the token alone."""
+    assert shards_on_map("seen", release=release) == {"seen-0", "seen-1"}
+
+
+def test_map_of_a_fleet_with_a_redis_of_its_own(release: Release, seen: LiveFleet) -> None:
+    """The chart's map does not read that; the fleet gets a map of its own, and a viewer's rights are enough for it."""
+    url = release.system.json("get", "secret", "shardfleet-redis")["data"]["url"]
+    release.worlds.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "redis-of-apart"}, "data": {"url": url}},
+        fleet("apart", replicas=1, redis={"urlSecretRef": {"name": "redis-of-apart"}}),
+    )
+    apart = LiveFleet(kubectl=release.worlds, name="apart")
+    try:
+        apart.wait_settled(1, entities=50, timeout_s=120)
+        with pytest.raises(Refused, match="has a Redis of its own"):
+            look("map", "apart", "--no-open", release=release)
+        apart.patch({"map": "Enabled"})
+        until("a map", lambda: release.worlds.exists("deployment", "apart-map"), timeout_s=60)
+        release.worlds("rollout", "status", "deployment/apart-map", "--timeout=90s")
+        assert shards_on_map("apart", release=release) == {"apart-0"}
+        apart.patch({"map": "Disabled"})
+        until("no map", lambda: not release.worlds.exists("deployment", "apart-map"), timeout_s=60)
+        apart.wait_settled(1, entities=50, timeout_s=60)
+    finally:
+        apart.delete(timeout_s=120)
+        release.worlds("delete", "secret", "redis-of-apart")
+
+
+def shards_on_map(name: str, *, release: Release) -> set[str]:
+    """The page is served, and says where all entities are, to who knows the token alone."""
     program = str(Path(sys.executable).with_name("kubectl-shardfleet"))
     path = f"{Path(release.tools.kubectl).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
-        [program, "map", "seen", "--no-open", "-n", WORLDS, "--as", USER],
+        [program, "map", name, "--no-open", "-n", WORLDS, "--as", USER],
         env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -89,7 +117,7 @@ def test_map(release: Release, seen: LiveFleet) -> None:
         address = urlsplit(line.removeprefix("the map is at ").strip())
         given = {name: values[0] for name, values in parse_qs(address.fragment).items()}
         frame = asyncio.run(first_whole_frame(f"http://{address.netloc}", given["fleet"], given["token"], entities=50))
-        assert {shard["name"] for shard in frame["shards"]} == {"seen-0", "seen-1"}
+        return {shard["name"] for shard in frame["shards"]}
     finally:
         process.terminate()
         process.communicate()

@@ -85,6 +85,9 @@ capabilities: {drop: [ALL]}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch]
+- apiGroups: [apps]
+  resources: [deployments] # of fleets' own maps
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

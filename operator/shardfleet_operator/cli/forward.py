@@ -130,7 +130,10 @@ class Cluster:
         pods = await self.pods(namespace, selector)
         ready = sorted(pod["metadata"]["name"] for pod in pods if _is_ready(pod))
         if not ready:
-            raise UsageError(f"the map's pod in namespace {namespace} is not {'ready' if pods else 'there'}")
+            raise UsageError(
+                f"the map's pod in namespace {namespace} is not {'ready' if pods else 'there'}: ask again; if it stays "
+                f"so, 'kubectl get events -n {namespace}' may say why"
+            )
         return str(ready[0])
 
     @contextlib.asynccontextmanager

@@ -208,7 +208,8 @@ def live_map(
 ) -> None:
     """Show the live map in a browser, through a forward that lasts until Ctrl-C.
 
-    The address that it prints holds the map's token: whoever has it and reaches the map may read every fleet there.
+    The address that it prints holds the map's token: whoever has it and reaches the map may read every fleet there. A
+    fleet with a Redis of its own is shown by a map of its own, which 'spec.map: Enabled' brings.
 
     \b
     Example:

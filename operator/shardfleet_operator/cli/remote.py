@@ -40,9 +40,11 @@ class RemoteFleet:
             return dict(await response.json())
 
     async def map_access(self) -> dict[str, str]:
-        """``selector`` of the live map's pod, and its ``token``. Raises as ``get``."""
-        async with self._asked(f"{self.url}/map", {}, _ANSWER) as response:
-            return dict(await response.json())
+        """``namespace`` ('' for the operator's) and ``selector`` of the live map's pod, and its ``token``.
+
+        Raises as ``get``.
+        """
+        return await self.get("map")
 
     async def rows(self, ids: tuple[int, ...], interval_us: int) -> AsyncGenerator[dict[str, Any], None]:
         """Rows without end, as ``watching.rows_of`` made them. Raises as ``get``."""
@@ -55,13 +57,7 @@ class RemoteFleet:
     async def _ask(
         self, what: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self._asked(f"{self.url}/fleets/{self.namespace}/{self.name}/{what}", query, limits) as response:
-            yield response
-
-    @contextlib.asynccontextmanager
-    async def _asked(
-        self, url: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = f"{self.url}/fleets/{self.namespace}/{self.name}/{what}"
         try:
             async with self.session.get(url, params=query, timeout=limits) as response:
                 if response.status != 200:

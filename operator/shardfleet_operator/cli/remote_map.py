@@ -25,9 +25,10 @@ _ANSWER = aiohttp.ClientTimeout(total=TIMEOUT_S)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Access:
-    """How to get to the map that shows ``fleet``, its name in Redis."""
+    """How to get to the map that shows ``fleet``, its name in Redis. ``namespace``: of the map's pod."""
 
     fleet: str
+    namespace: str
     selector: str
     token: str
 
@@ -43,9 +44,8 @@ async def show(cluster: Cluster, fleet: str, *, port: int, opens: bool) -> None:
         ClusterError: what the cluster refused, or the forward ended.
     """
     access = await _access(cluster, fleet)
-    namespace, _ = await cluster.operator_pod()
-    pod = await cluster.map_pod(namespace, access.selector)
-    async with cluster.forward(namespace, pod, MAP_PORT, local_port=port) as (url, ended):
+    pod = await cluster.map_pod(access.namespace, access.selector)
+    async with cluster.forward(access.namespace, pod, MAP_PORT, local_port=port) as (url, ended):
         await _check(url, access)
         address = f"{url}/#{urlencode({'fleet': access.fleet, 'token': access.token})}"
         print(f"the map is at {address}", flush=True)
@@ -57,7 +57,9 @@ async def show(cluster: Cluster, fleet: str, *, port: int, opens: bool) -> None:
 async def _access(cluster: Cluster, fleet: str) -> _Access:
     async with reached(cluster, fleet) as remote:
         found = await remote.map_access()
-        return _Access(fleet=f"{remote.namespace}.{remote.name}", selector=found["selector"], token=found["token"])
+        fleet_name = f"{remote.namespace}.{remote.name}"
+    namespace = found["namespace"] or (await cluster.operator_pod())[0]
+    return _Access(fleet=fleet_name, namespace=namespace, selector=found["selector"], token=found["token"])
 
 
 async def _check(url: str, access: _Access) -> None:
@@ -74,10 +76,7 @@ async def _check(url: str, access: _Access) -> None:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise ShardfleetError(f"the map: {str(error) or 'no answer'}; ask again") from error
     if access.fleet not in said["fleets"]:
-        raise UsageError(
-            f"no fleet {access.fleet} in the Redis that the map reads: 'kubectl get sf -A' lists all; one with a Redis "
-            f"of its own is shown by 'shardfleet map --fleet {access.fleet}' with that Redis in SHARDFLEET_REDIS_URL"
-        )
+        raise UsageError(f"no fleet {access.fleet} in the Redis that the map reads: ask again once it is Available")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from ..resource.schema import GROUP
 FLEET_LABEL = f"{GROUP}/fleet"
 SHARD_LABEL = f"{GROUP}/shard"
 ORDINAL_LABEL = f"{GROUP}/ordinal"
+MAP_LABEL = f"{GROUP}/map"
+"""Of the pod of a fleet's own live map, which has no ``FLEET_LABEL``: what picks shards by that must not find it."""
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "shardfleet-operator"
 
@@ -38,6 +40,20 @@ def config_name(fleet: str) -> str:
 def redis_secret_name(fleet: str) -> str:
     """Of the Secret that the operator makes where the spec names none."""
     return f"{fleet}-redis"
+
+
+def map_name(fleet: str) -> str:
+    """Of the Deployment and the Secret of a fleet's own live map."""
+    return f"{fleet}-map"
+
+
+def map_policy_name(fleet: str) -> str:
+    """With a dot, which no fleet's name has: one called ``map_name`` has a NetworkPolicy of that name."""
+    return f"{fleet}.map"
+
+
+def map_selector(fleet: str) -> str:
+    return f"{MAP_LABEL}={fleet}"
 
 
 def authority_secret_name(fleet: str) -> str:

@@ -77,7 +77,8 @@ class FleetObjects:
             "app.kubernetes.io/instance": self.name,
         }
 
-    def _object(self, api_version: str, kind: str, name: str, **fields: Any) -> dict[str, Any]:
+    def owned(self, api_version: str, kind: str, name: str, **fields: Any) -> dict[str, Any]:
+        """An object that goes with the fleet."""
         owner = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,
@@ -97,18 +98,23 @@ class FleetObjects:
         return [self.redis_secret(), *objects] if self.redis.url else objects
 
     def service_account(self) -> dict[str, Any]:
-        return self._object("v1", "ServiceAccount", self.name, automountServiceAccountToken=False)
+        return self.owned("v1", "ServiceAccount", self.name, automountServiceAccountToken=False)
 
     def config_map(self) -> dict[str, Any]:
         data = {CONFIG_FILE: self.config.to_json()}
-        return self._object("v1", "ConfigMap", names.config_name(self.name), data=data)
+        return self.owned("v1", "ConfigMap", names.config_name(self.name), data=data)
 
     def redis_secret(self) -> dict[str, Any]:
         return self.secret(self.redis.name, {self.redis.key: self.redis.url.encode()})
 
+    def redis_variable(self) -> dict[str, Any]:
+        """Of a container's environment."""
+        reference = {"secretKeyRef": {"name": self.redis.name, "key": self.redis.key}}
+        return {"name": REDIS_URL_VARIABLE, "valueFrom": reference}
+
     def secret(self, name: str, data: Mapping[str, bytes]) -> dict[str, Any]:
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        return self._object("v1", "Secret", name, type="Opaque", data=encoded)
+        return self.owned("v1", "Secret", name, type="Opaque", data=encoded)
 
     def service(self) -> dict[str, Any]:
         """Headless: names for people and tools; shards find each other through Redis."""
@@ -119,11 +125,11 @@ class FleetObjects:
             "selector": {names.FLEET_LABEL: self.name},
             "ports": [{**port, "protocol": "TCP"}],
         }
-        return self._object("v1", "Service", self.name, spec=spec)
+        return self.owned("v1", "Service", self.name, spec=spec)
 
     def budget(self) -> dict[str, Any]:
         spec = {"maxUnavailable": 1, "selector": {"matchLabels": {names.FLEET_LABEL: self.name}}}
-        return self._object("policy/v1", "PodDisruptionBudget", self.name, spec=spec)
+        return self.owned("policy/v1", "PodDisruptionBudget", self.name, spec=spec)
 
     def network_policy(self) -> dict[str, Any]:
         """Links come from the fleet's own pods and from the operator, health from anywhere (the node asks), and so do
@@ -142,7 +148,7 @@ class FleetObjects:
             "policyTypes": ["Ingress"],
             "ingress": ingress,
         }
-        return self._object("networking.k8s.io/v1", "NetworkPolicy", self.name, spec=spec)
+        return self.owned("networking.k8s.io/v1", "NetworkPolicy", self.name, spec=spec)
 
     # --- pods --------------------------------------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class FleetObjects:
             SpecError: spec.template does not fit.
         """
         merged = self._template(ordinal)
-        pod = self._object("v1", "Pod", shard_name(self.name, ordinal), spec=merged["spec"])
+        pod = self.owned("v1", "Pod", shard_name(self.name, ordinal), spec=merged["spec"])
         metadata = merged["metadata"]
         metadata["annotations"] = {
             **metadata.get("annotations", {}),
@@ -222,10 +228,7 @@ class FleetObjects:
             "image": self.image,
             "args": arguments,
             "env": [
-                {
-                    "name": REDIS_URL_VARIABLE,
-                    "valueFrom": {"secretKeyRef": {"name": self.redis.name, "key": self.redis.key}},
-                },
+                self.redis_variable(),
                 {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                 *({"name": f"{pool}_NUM_THREADS", "value": "1"} for pool in ("OPENBLAS", "OMP", "MKL")),
             ],

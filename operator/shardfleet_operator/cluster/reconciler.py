@@ -23,6 +23,7 @@ from .conditions import named
 from .copies import CopyTask
 from .counts import OperatorCounts
 from .events import EventRecorder
+from .fleet_map import FleetMap
 from .objects import FleetObjects
 from .ownership import refuse_foreign
 from .pods import PodFacts, pod_facts
@@ -45,6 +46,7 @@ class Reconciler:
 
     Attributes:
         platform: None before the first look at the spec.
+        map: the fleet's own live map.
         resynced_us: when all pods were listed last.
     """
 
@@ -62,6 +64,7 @@ class Reconciler:
         counts: OperatorCounts,
     ) -> None:
         self.platform: KubernetesPlatform | None = None
+        self.map = FleetMap(api, clock, say)
         self._situation = situation
         self._api = api
         self._clock = clock
@@ -87,10 +90,12 @@ class Reconciler:
         self._applied.pop((kind, name), None)
         self._own.discard((kind, name))
         self._all_applied = None
+        self.map.recheck()
 
     def lost_touch(self) -> None:
         """The API server was away: of what was deleted meanwhile no event tells, so all is looked at once more."""
         self._out_of_touch = True
+        self.map.recheck()
         if self.platform is not None:
             self.platform.certificates.recheck()
 
@@ -123,6 +128,7 @@ class Reconciler:
         await platform.certificates.renew(platform.objects, here.pods.pods)
         running = any(facts.began and not facts.ended for facts in here.pods.pods.values())
         world = await self._redis.open(url, spec.config, founds=not running)
+        await self.map.keep(platform.objects, url, enabled=spec.own_map)
         here.observed = observed = await world.observe()
         platform.learn(observed.members)
         here.layout = layout_of(observed)

@@ -14,7 +14,12 @@ from . import names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSpec:
-    """``redis_secret``, ``redis_key``: '' where the spec names none."""
+    """As far as it is the operator's to go by.
+
+    Attributes:
+        redis_secret, redis_key: '' where the spec names none.
+        own_map: whether the fleet has a live map of its own.
+    """
 
     config: FleetConfig
     image: str
@@ -23,6 +28,7 @@ class FleetSpec:
     redis_secret: str
     redis_key: str
     max_surge: int
+    own_map: bool
 
 
 def read_spec(body: Mapping[str, Any], environ: Mapping[str, str]) -> FleetSpec:
@@ -49,6 +55,7 @@ def read_spec(body: Mapping[str, Any], environ: Mapping[str, str]) -> FleetSpec:
         redis_secret=reference.get("name") or "",
         redis_key=reference.get("key") or "",
         max_surge=int((spec.get("updateStrategy") or {}).get("maxSurge") or 1),
+        own_map=spec["map"] == "Enabled",
     )
 
 

@@ -18,10 +18,11 @@ from shardfleet_shard.core.clock import Clock
 from shardfleet_shard.errors import InvariantError, ShardfleetError, SpecError, StoreUnavailable
 
 from ..dialing import dial_with
-from ..inspection import FleetSight, NotNow
+from ..inspection import FleetSight, MapSight, NotNow
 from ..kube import SECRETS, SHARD_FLEETS, ApiError, ApiUnavailable, KubeApi
 from ..local.loops import within
 from ..platforms.kubernetes import PodProcess
+from . import names
 from .copies import CopyTask
 from .counts import OperatorCounts
 from .deletion import Deletion
@@ -259,9 +260,9 @@ class FleetWorker:
 
     def look(self) -> FleetSight:
         """What the inspection port may know. Raises ``NotNow``."""
-        world, platform = self._redis.world, self._reconciler.platform
+        world, platform, spec = self._redis.world, self._reconciler.platform, self.situation.spec
         files = platform.certificates.asker(now_us=self._clock.now_unix_us()) if platform is not None else None
-        if world is None or platform is None or files is None:
+        if world is None or platform is None or files is None or spec is None:
             raise NotNow(f"fleet {self.namespace}/{self.name}: its Redis was not reached yet; its conditions say why")
         created = datetime.fromisoformat(self.situation.body["metadata"]["creationTimestamp"])
         return FleetSight(
@@ -270,4 +271,10 @@ class FleetWorker:
             since_us=round(created.timestamp() * 1_000_000),
             conditions=self._reporter.written.get("conditions") or (),
             processes=lambda: [PodProcess(process=process) for process in platform.observe()],
+            map=MapSight(
+                own=spec.own_map,
+                own_redis=bool(spec.redis_secret),
+                selector=names.map_selector(self.name),
+                token=self._reconciler.map.token,
+            ),
         )

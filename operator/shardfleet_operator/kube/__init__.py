@@ -3,6 +3,7 @@
 from .api import ApiError, ApiUnavailable, KubeApi, KubeObject
 from .kinds import (
     CONFIG_MAPS,
+    DEPLOYMENTS,
     EVENTS,
     LEASES,
     NETWORK_POLICIES,
@@ -19,6 +20,7 @@ from .kinds import (
 
 __all__ = [
     "CONFIG_MAPS",
+    "DEPLOYMENTS",
     "EVENTS",
     "LEASES",
     "NETWORK_POLICIES",

@@ -38,6 +38,7 @@ SERVICE_ACCOUNTS = Kind("v1", "ServiceAccount", "serviceaccounts")
 EVENTS = Kind("v1", "Event", "events")
 POD_DISRUPTION_BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 NODES = Kind("v1", "Node", "nodes")
 """Watched only, and of no namespace."""
@@ -46,7 +47,7 @@ BY_KIND = {
     kind.kind: kind
     for kind in (
         SHARD_FLEETS, PODS, CONFIG_MAPS, SECRETS, SERVICES, SERVICE_ACCOUNTS, EVENTS, POD_DISRUPTION_BUDGETS,
-        NETWORK_POLICIES, LEASES,
+        NETWORK_POLICIES, DEPLOYMENTS, LEASES,
     )
 }  # fmt: skip
 

@@ -7,14 +7,17 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
 from shardfleet_operator.cli import remote_map
 from shardfleet_operator.cli.forward import Cluster
-from shardfleet_operator.inspection import FleetSight, Inspection, NotFound
+from shardfleet_operator.inspection import FleetSight, Inspection, MapSight
 from shardfleet_operator.serving import served
 
 from tests.integration.map.stand_in import Circles, PaintedFeeds
@@ -28,8 +31,9 @@ SELECTOR = "app.kubernetes.io/instance=shardfleet,app.kubernetes.io/component=ma
 Begin = Callable[..., Awaitable[Kubectl]]
 
 
-def no_fleet(namespace: str, name: str) -> FleetSight:
-    raise NotFound(f"{namespace}/{name}")
+PATCH = """kubectl patch sf arena -n play --type merge -p '{"spec":{"map":"Enabled"}}'"""
+CHARTS = MapSight(own=False, own_redis=False, selector="", token="")
+OWN = MapSight(own=True, own_redis=True, selector="shardfleet.dev/map=arena", token=TOKEN)
 
 
 @pytest.fixture
@@ -41,8 +45,18 @@ async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
     (secret / "selector").write_text(SELECTOR)
     async with AsyncExitStack() as stack:
 
-        async def start(*, map_folder: Path | None = secret, fleet: str = "play.arena", token: str = TOKEN) -> Kubectl:
-            application = Inspection(no_fleet, map_folder=map_folder).application()
+        async def start(
+            *,
+            map_folder: Path | None = secret,
+            fleet: str = "play.arena",
+            token: str = TOKEN,
+            sight: MapSight = CHARTS,
+        ) -> Kubectl:
+            def look(namespace: str, name: str) -> FleetSight:
+                assert (namespace, name) == ("play", "arena")
+                return cast(FleetSight, SimpleNamespace(map=sight))
+
+            application = Inspection(look, map_folder=map_folder).application()
             inspection = await stack.enter_async_context(served("--inspection", "127.0.0.1:0", application))
             page = await stack.enter_async_context(PaintedFeeds(Circles(50), name=fleet).served(token=token))
             kubectl = Kubectl(tmp_path / "bin", inspection.rpartition(":")[2])
@@ -78,6 +92,20 @@ async def test_it_says_the_address_and_forwards_until_ctrl_c(begin: Begin) -> No
         os.kill(int((kubectl.folder / "forward.pid").read_text()), 0)
 
 
+async def test_a_map_of_the_fleets_own_is_in_the_fleets_namespace(begin: Begin) -> None:
+    kubectl = await begin(map_folder=None, sight=OWN)
+    process = await kubectl.start("map")
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_S):
+        line = (await process.stdout.readline()).decode()
+    assert parse_qs(urlsplit(line.strip()).fragment) == {"fleet": ["play.arena"], "token": [TOKEN]}
+    assert f"get pods -n play -l {OWN.selector} -o json" in kubectl.calls
+    assert kubectl.calls[-1].startswith("port-forward -n play ")
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(PATIENCE_S):
+        await process.communicate()
+
+
 async def test_a_forward_that_ends_is_said(begin: Begin) -> None:
     kubectl = await begin()
     process = await kubectl.start("map")
@@ -94,8 +122,15 @@ async def test_a_forward_that_ends_is_said(begin: Begin) -> None:
     ("how", "words"),
     [
         ({"map_folder": None}, "the chart was installed without the map, which map.enabled=true brings"),
-        ({"map_folder": Path("nowhere")}, "the map's Secret cannot be read: No such file or directory"),
-        ({"fleet": "play.other"}, "no fleet play.arena in the Redis that the map reads: 'kubectl get sf -A' lists all"),
+        ({"map_folder": None}, f"; or give this fleet one of its own: {PATCH}"),
+        (
+            {"sight": replace(CHARTS, own_redis=True)},
+            "fleet play/arena has a Redis of its own (spec.redis), which the chart's map does not read; "
+            f"give it a map of its own: {PATCH}",
+        ),
+        ({"sight": replace(OWN, token="")}, "the map of fleet play/arena is not made yet: ask again; if it stays so"),
+        ({"map_folder": Path("nowhere")}, "the Secret of the chart's map cannot be read: No such file or directory"),
+        ({"fleet": "play.other"}, "no fleet play.arena in the Redis that the map reads: ask again once it"),
         ({"token": f"{TOKEN}-of-yesterday"}, "the map answers 401: the token is missing or wrong"),
     ],
 )

@@ -11,7 +11,17 @@ import jsonschema
 import pytest
 import yaml
 from shardfleet_operator.handlers import CHILDREN
-from shardfleet_operator.kube import EVENTS, LEASES, NODES, PODS, SECRETS, SHARD_FLEETS, Kind
+from shardfleet_operator.kube import (
+    DEPLOYMENTS,
+    EVENTS,
+    LEASES,
+    NETWORK_POLICIES,
+    NODES,
+    PODS,
+    SECRETS,
+    SHARD_FLEETS,
+    Kind,
+)
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "shardfleet"
@@ -70,12 +80,14 @@ _KINDS: dict[str, Kind] = {
     "LEASES": LEASES,
     "NODES": NODES,
     "SHARD_FLEETS": SHARD_FLEETS,
+    "DEPLOYMENTS": DEPLOYMENTS,
 }
 # Calls whose kind is in the object: by the file that they are in.
 _APPLIED = {
     "reconciler.py": [kind for kind in CHILDREN if kind is not PODS],
     "kubernetes.py": [PODS],
     "secrets.py": [SECRETS],
+    "fleet_map.py": [SECRETS, NETWORK_POLICIES, DEPLOYMENTS],
 }
 _CREATED = {"events.py": [EVENTS], "lease.py": [LEASES]}
 

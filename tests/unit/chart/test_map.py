@@ -72,4 +72,4 @@ def test_without_a_map_or_a_redis_to_read_nothing_of_it_is_there(values: dict[st
     [container] = of_kind(found, "Deployment")["shardfleet"]["spec"]["template"]["spec"]["containers"]
     assert "--map" not in " ".join(container["args"]) and "volumeMounts" not in container
     redis = of_kind(found, "NetworkPolicy").get("shardfleet-redis")
-    assert redis is None or len(redis["spec"]["ingress"][0]["from"]) == 2
+    assert redis is None or len(redis["spec"]["ingress"][0]["from"]) == 3

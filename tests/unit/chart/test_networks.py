@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shardfleet_operator.cluster import names
 from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
 from shardfleet_shard.config import FleetConfig
 
@@ -27,7 +28,7 @@ def test_networks(objects: list[Object]) -> None:
     assert spec["podSelector"]["matchLabels"].items() <= redis.items()
     [rule] = spec["ingress"]
     assert rule["ports"] == [{"port": 6379, "protocol": "TCP"}]
-    theirs, maps, shards = rule["from"]
+    theirs, maps, shards, own_maps = rule["from"]
     the_map = found["Deployment/shardfleet-map"]["metadata"]["labels"]
     assert maps["podSelector"]["matchLabels"].items() <= the_map.items() and "namespaceSelector" not in maps
     assert not maps["podSelector"]["matchLabels"].items() <= operator.items()
@@ -35,6 +36,10 @@ def test_networks(objects: list[Object]) -> None:
     assert shards == {
         "namespaceSelector": {},
         "podSelector": {"matchExpressions": [{"key": "shardfleet.dev/fleet", "operator": "Exists"}]},
+    }
+    assert own_maps == {
+        "namespaceSelector": {},
+        "podSelector": {"matchExpressions": [{"key": names.MAP_LABEL, "operator": "Exists"}]},
     }
     assert not any(spec["podSelector"]["matchLabels"].items() <= one["metadata"].get("labels", {}).items()
                    for where, one in found.items() if where != "StatefulSet/shardfleet-redis")  # fmt: skip

@@ -29,6 +29,7 @@ SPEC: dict[str, Any] = {
     "watchdog": {"auditInterval": "250ms"},
     "links": {"lease": "Enabled", "inactivity": "2s", "leaseTTL": "25s"},
     "redisOutagePolicy": "Freeze",
+    "map": "Disabled",
 }  # fmt: skip
 
 OTHERWISE: dict[str, Any] = {
@@ -50,6 +51,7 @@ OTHERWISE: dict[str, Any] = {
     "watchdog": {"auditInterval": "500ms"},
     "links": {"lease": "Disabled", "inactivity": "2s", "leaseTTL": "25s"},
     "redisOutagePolicy": "Continue",
+    "map": "Enabled",
 }
 
 

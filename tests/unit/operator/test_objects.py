@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_operator.cluster import names
+from shardfleet_operator.cluster.map_objects import map_objects
 from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
 from shardfleet_operator.cluster.spec import read_spec
 from shardfleet_operator.cluster.template import lay_under
@@ -210,12 +211,14 @@ def test_the_handoff_delay_of_the_environment_wins_the_nearest_first() -> None:
 def test_fleets_with_like_names_in_one_namespace_share_no_object() -> None:
     def made(name: str) -> set[tuple[str, str]]:
         objects = replace(OBJECTS, name=name, redis=RedisSecret(name=names.redis_secret_name(name), url=URL))
-        bodies = [*objects.fleet_objects(), *(objects.pod(ordinal) for ordinal in (0, 1))]
+        bodies = [*objects.fleet_objects(), *map_objects(objects, token="t" * 16, url=URL)]
+        bodies += [objects.pod(ordinal) for ordinal in (0, 1)]
         secrets = [names.authority_secret_name(name)]
         secrets += [names.tls_secret_name(shard_name(name, ordinal)) for ordinal in (0, 1)]
         return {(body["kind"], body["metadata"]["name"]) for body in bodies} | {("Secret", one) for one in secrets}
 
     alike = ["a", "a-0", "a-0-0", "a-1", "a-ca", "a-config", "a-redis", "a-tls", "a-0-tls", "a-0-ca", "a-0-redis"]
+    alike += ["a-map", "a-0-map", "a-map-redis"]
     all_made = {name: made(name) for name in alike}
     for one, other in itertools.combinations(alike, 2):
         assert not all_made[one] & all_made[other], f"fleets {one} and {other} clash"

@@ -62,6 +62,7 @@ def test_the_smallest_fleet_gets_every_default() -> None:
         "watchdog": {"auditInterval": "250ms"},
         "links": {"lease": "Enabled", "inactivity": "2s", "leaseTTL": "25s"},
         "redisOutagePolicy": "Freeze",
+        "map": "Disabled",
         "updateStrategy": {"maxSurge": 1},
         "template": {},
     }

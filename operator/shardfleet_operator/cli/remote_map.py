@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import aiohttp
+from shardfleet_shard.environment import REDIS_URL_VARIABLE, SCREEN_VARIABLES
 from shardfleet_shard.errors import ShardfleetError, UsageError
 
 from .forward import MAP_PORT, Cluster, ClusterError
@@ -76,7 +77,7 @@ async def _check(url: str, access: _Access) -> None:
     if access.fleet not in said["fleets"]:
         raise UsageError(
             f"no fleet {access.fleet} in the Redis that the map reads: 'kubectl get sf -A' lists all; one with a Redis "
-            f"of its own is shown by 'shardfleet map --fleet {access.fleet}' with that Redis in SHARDFLEET_REDIS_URL"
+            f"of its own is shown by 'shardfleet map --fleet {access.fleet}' with that Redis in {REDIS_URL_VARIABLE}"
         )
 
 
@@ -97,5 +98,5 @@ def _write(page: Path, address: str) -> None:
 
 def _has_screen() -> bool:
     """Elsewhere ``webbrowser`` would begin one in the terminal."""
-    desktop = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    desktop = sys.platform == "darwin" or any(os.environ.get(name) for name in SCREEN_VARIABLES)
     return sys.stdout.isatty() and desktop

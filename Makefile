@@ -57,8 +57,10 @@ imports: install ## import-linter: layers, and a core without I/O
 generated: install ## generated code and reference pages are what their sources say
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m shardfleet_operator.cli.reference --check
-	$(BIN)/python -m shardfleet_operator.resource.reference --check docs/reference/resource.md
+	$(BIN)/python -m shardfleet_operator.cli.environment_reference --check
+	$(BIN)/python -m shardfleet_operator.resource.reference --check
 	$(BIN)/python -m shardfleet_operator.cluster.metrics_reference --check
+	$(BIN)/python -m shardfleet_operator.cluster.chart_reference --check
 	cmp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
 
 pytest: install ## the tests alone; TESTS=tests/unit for some of them
@@ -67,8 +69,10 @@ pytest: install ## the tests alone; TESTS=tests/unit for some of them
 verify: install ## regenerate, fail where that changes a tracked file, then all of make test
 	$(BIN)/python proto/generate.py
 	$(BIN)/python -m shardfleet_operator.cli.reference
-	$(BIN)/python -m shardfleet_operator.resource.reference docs/reference/resource.md
+	$(BIN)/python -m shardfleet_operator.cli.environment_reference
+	$(BIN)/python -m shardfleet_operator.resource.reference
 	$(BIN)/python -m shardfleet_operator.cluster.metrics_reference
+	$(BIN)/python -m shardfleet_operator.cluster.chart_reference
 	cp crds/shardfleets.yaml charts/shardfleet/files/shardfleets.yaml
 	$(BIN)/python -m shardfleet_shard.store.acl > charts/shardfleet/files/redis-acl.txt
 	git diff --exit-code --stat -- proto docs/reference charts

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.environment import REDIS_URL_VARIABLE
 from shardfleet_shard.errors import DataFolderError, UsageError
 from shardfleet_shard.store.admin import FleetAdmin
 from shardfleet_shard.store.fleet_copy import put_copy, refuse_to_overwrite, take_copy
@@ -148,5 +149,5 @@ async def _connected(url: str, fleet: str) -> AsyncIterator[RedisStore]:
 
 def _required(redis_url: str | None) -> str:
     if redis_url is None:
-        raise UsageError("--fleet: in which Redis? Add --redis URL, or set SHARDFLEET_REDIS_URL")
+        raise UsageError(f"--fleet: in which Redis? Add --redis URL, or set {REDIS_URL_VARIABLE}")
     return redis_url

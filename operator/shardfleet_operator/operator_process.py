@@ -17,6 +17,7 @@ from pathlib import Path
 import kopf
 from aiohttp import web
 from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.environment import KUBECONFIG_VARIABLE
 from shardfleet_shard.errors import UsageError
 from shardfleet_shard.monitoring.endpoint import metrics_served
 from shardfleet_shard.monitoring.otlp import MetricsExport, is_wanted, resource
@@ -70,9 +71,9 @@ def log_in() -> kopf.ConnectionInfo:
     try:
         found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
     except (OSError, KeyError, ValueError, kopf.LoginError) as error:
-        raise UsageError(f"KUBECONFIG cannot be used: {error}") from error
+        raise UsageError(f"{KUBECONFIG_VARIABLE} cannot be used: {error}") from error
     if found is None:
-        raise UsageError("no cluster to serve: run in a pod with a ServiceAccount, or set KUBECONFIG")
+        raise UsageError(f"no cluster to serve: run in a pod with a ServiceAccount, or set {KUBECONFIG_VARIABLE}")
     return found
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
+from .environment import HANDOFF_DELAY_VARIABLE
 from .errors import SpecError
 
-HANDOFF_DELAY_VARIABLE = "ATLASNET_ENTITY_HANDOFF_TRANSFER_DELAY_US"
 DEFAULT_HANDOFF_DELAY_US = 60_000
 MAX_HANDOFF_DELAY_US = 10_000_000
 

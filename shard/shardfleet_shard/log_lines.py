@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from .environment import LOG_FORMAT_VARIABLE
 from .errors import UsageError
 
-FORMAT_VARIABLE = "SHARDFLEET_LOG_FORMAT"
 LogFormat = Literal["text", "json"]
 
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -62,7 +62,7 @@ def formatter_for(wanted: str, *, text: str, about: About) -> logging.Formatter:
         UsageError: it is neither.
     """
     if wanted not in get_args(LogFormat):
-        raise UsageError(f"--log-format {wanted!r} (or {FORMAT_VARIABLE}): text or json")
+        raise UsageError(f"--log-format {wanted!r} (or {LOG_FORMAT_VARIABLE}): text or json")
     return JsonFormatter(about) if wanted == "json" else FieldsFormatter(text)
 
 

@@ -25,9 +25,10 @@ from .core.requests import Joined, Refused
 from .core.roll_requests import MIN_CALL_MS, CallRoll, Rolled, RollPhase
 from .core.row_reader import RowReader
 from .core.ticks import TickGrid
+from .environment import CLOCK_OFFSET_VARIABLE, LOG_FORMAT_VARIABLE, REDIS_URL_VARIABLE
 from .errors import SchemaChanged, ShardfleetError, StoreUnavailable, UsageError
 from .exit_codes import ExitCode
-from .log_lines import FORMAT_VARIABLE, formatter_for
+from .log_lines import formatter_for
 from .monitoring.shard_signals import shard_signals
 from .net.leases import HandoffConnectionLeaseCoordinator
 from .net.limits import LinkLimits
@@ -43,8 +44,6 @@ from .store.redis_store import RedisStore
 from .system_clock import SystemClock
 from .trace import TraceWriter
 
-REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
-CLOCK_OFFSET_VARIABLE = "SHARDFLEET_CLOCK_OFFSET_US"
 PARENT_CHECK_S = 0.5
 ROLL_CALL_CHECK_S = 0.1
 REDIS_CHECK_S = 0.5
@@ -77,9 +76,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--log-format",
-        default=os.environ.get(FORMAT_VARIABLE, "text"),
+        default=os.environ.get(LOG_FORMAT_VARIABLE, "text"),
         metavar="text|json",
-        help=f"default: {FORMAT_VARIABLE}, or text",
+        help=f"default: {LOG_FORMAT_VARIABLE}, or text",
     )
     result.add_argument("--parent-pid", type=int, default=0, help="end when this process is no longer the parent")
     return result

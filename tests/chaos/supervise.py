@@ -15,8 +15,8 @@ from pathlib import Path
 from shardfleet_operator.local.folder import DataFolder
 from shardfleet_operator.local.supervisor import Outcome, Supervisor, UpOptions
 from shardfleet_operator.local.table import LineScreen
-from shardfleet_operator.platforms.local import REDIS_URL_VARIABLE
 from shardfleet_operator.resource import load_fleet, to_config
+from shardfleet_shard.environment import REDIS_URL_VARIABLE
 from shardfleet_shard.system_clock import SystemClock
 
 LAUNCHER = (sys.executable, "-m", "tests.chaos.shard")

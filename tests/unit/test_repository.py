@@ -152,18 +152,6 @@ def test_every_picture_has_words_for_who_does_not_see_it() -> None:
                 assert (ROOT / name).parent.joinpath(re.search(r'src="([^"]+)"', image)[1]).exists(), f"{name}: {image}"
 
 
-def test_every_environment_variable_is_in_the_reference() -> None:
-    pattern = re.compile(r"\b(?:SHARDFLEET|ATLASNET)_[A-Z_]+\b")
-    page = (ROOT / "docs/reference/environment.md").read_text()
-    read = {
-        name
-        for path, text in texts()
-        if path.startswith(("operator/", "shard/", "charts/")) and not path.startswith("charts/shardfleet/tests")
-        for name in pattern.findall(text)
-    }
-    assert read and read == set(pattern.findall(page))
-
-
 def test_the_lock_pins_every_dependency_within_its_bounds() -> None:
     pins: dict[str, str] = {}
     for line in (ROOT / "requirements-dev.txt").read_text().splitlines():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from shardfleet_shard.environment import OPERATOR_NAMESPACE_VARIABLE
 
 if TYPE_CHECKING:
     from .forward import Cluster
@@ -25,7 +26,7 @@ def cluster_of(
         typer.Option(
             "--operator-namespace",
             metavar="NAME",
-            envvar="SHARDFLEET_OPERATOR_NAMESPACE",
+            envvar=OPERATOR_NAMESPACE_VARIABLE,
             help="Where the operator is. Default: it is looked for everywhere.",
         ),
     ] = "",

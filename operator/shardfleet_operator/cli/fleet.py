@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from shardfleet_shard.environment import REDIS_URL_VARIABLE
 
 if TYPE_CHECKING:
     from shardfleet_shard.store.redis_store import RedisStore
 
     from ..dialing import Dial
-
-URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 
 
 def _one_place(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
@@ -46,10 +45,10 @@ RedisUrl = Annotated[
     typer.Option(
         "--redis",
         metavar="URL",
-        envvar=URL_VARIABLE,
+        envvar=REDIS_URL_VARIABLE,
         callback=_one_place,
         help=f"The fleet's Redis, instead of a data folder; needs --fleet. A URL with a password is safer in "
-        f"{URL_VARIABLE}.",
+        f"{REDIS_URL_VARIABLE}.",
     ),
 ]
 FleetName = Annotated[str | None, typer.Option("--fleet", metavar="NAME", help="The fleet's name in that Redis.")]
@@ -85,10 +84,10 @@ def locate(data: Path | None, redis_url: str | None, fleet: str | None) -> Locat
 
     if data is None and fleet is not None:
         if redis_url is None:
-            raise UsageError(f"--fleet {fleet}: in which Redis? Add --redis URL, or set {URL_VARIABLE}")
+            raise UsageError(f"--fleet {fleet}: in which Redis? Add --redis URL, or set {REDIS_URL_VARIABLE}")
         return Location(name=fleet, url=redis_url)
     if data is None and redis_url is not None:
-        raise UsageError(f"--redis (or {URL_VARIABLE}): which fleet in it? Add --fleet NAME")
+        raise UsageError(f"--redis (or {REDIS_URL_VARIABLE}): which fleet in it? Add --fleet NAME")
     if fleet is not None:
         raise UsageError("--data and --fleet: a data folder holds one fleet already; leave --fleet out")
     from ..local.folder import DataFolder

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from shardfleet_shard.environment import REDIS_URL_VARIABLE
 
-from .fleet import URL_VARIABLE, Data
+from .fleet import Data
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def up(
         typer.Option(
             "--redis",
             metavar="URL",
-            envvar=URL_VARIABLE,
-            help=f"A Redis or Valkey of your own instead of an embedded one. A password is safer in {URL_VARIABLE}.",
+            envvar=REDIS_URL_VARIABLE,
+            help="A Redis or Valkey of your own instead of an embedded one. A password is safer in "
+            f"{REDIS_URL_VARIABLE}.",
         ),
     ] = None,
     data: Annotated[

@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from .fleet import URL_VARIABLE
-
-IMAGE_VARIABLE = "SHARDFLEET_IMAGE"
+from shardfleet_shard.environment import IMAGE_VARIABLE, LOG_FORMAT_VARIABLE, REDIS_URL_VARIABLE
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +51,7 @@ def operator(
     ] = "60s",
     log_format: Annotated[
         str,
-        typer.Option("--log-format", metavar="text|json", envvar="SHARDFLEET_LOG_FORMAT", help="Lines of the log."),
+        typer.Option("--log-format", metavar="text|json", envvar=LOG_FORMAT_VARIABLE, help="Lines of the log."),
     ] = "text",
     metrics: Annotated[
         str, typer.Option("--metrics", metavar="HOST:PORT", help="Serve GET /metrics there, for Prometheus.")
@@ -86,7 +83,7 @@ def operator(
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     settings = OperatorSettings(
         image=image,
-        redis_url=os.environ.get(URL_VARIABLE, ""),
+        redis_url=os.environ.get(REDIS_URL_VARIABLE, ""),
         environ=dict(os.environ),
         copies=copies,
         copy_interval_us=_interval_us(copy_interval),

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
+from shardfleet_shard.environment import NO_COLOR_VARIABLE, TERM_VARIABLE
+
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _ERASE_LINE = "\x1b[2K"
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
@@ -17,7 +19,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 def wants_colour(stream: TextIO) -> bool:
     """Whether ``stream`` is a terminal that takes colours: NO_COLOR and TERM=dumb say no."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and not os.environ.get(NO_COLOR_VARIABLE) and os.environ.get(TERM_VARIABLE) != "dumb"
 
 
 def style(text: str, name: str, *, stream: TextIO | None = None) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 
 import typer
 
+from ..reference_page import ReferencePage, cell
 from . import kubectl
 from .app import EPILOG, build
-from .exits import EXIT_BROKEN, PROGRAM
+from .exits import PROGRAM
 
-FILE = Path("docs/reference/cli.md")
 COMMAND = "python -m shardfleet_operator.cli.reference"
 
 HEADER = f"""# The command `{PROGRAM}`
@@ -69,12 +69,8 @@ def _section(path: Sequence[str], command: Any) -> str:
     usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
     lines += ["```", usage, "```", "", "| | |", "| --- | --- |"]
     records = (parameter.get_help_record(context) for parameter in command.params)
-    lines += [f"| `{_cell(names)}` | {_cell(text)} |" for names, text in filter(None, records)]
+    lines += [f"| `{cell(names)}` | {cell(text)} |" for names, text in filter(None, records)]
     return "\n".join([*lines, ""])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _prose(help_text: str) -> Iterator[str]:
@@ -92,18 +88,7 @@ def _prose(help_text: str) -> Iterator[str]:
         yield ""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Writes or checks the page under the current folder; returns the exit code."""
-    page = render()
-    if list(arguments) == ["--check"]:
-        if FILE.is_file() and FILE.read_text() == page:
-            return 0
-        print(f"{FILE} is not what the commands say: run {COMMAND}", file=sys.stderr)
-        return EXIT_BROKEN
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(page)
-    return 0
-
+PAGE = ReferencePage(file=Path("docs/reference/cli.md"), command=COMMAND, source="the commands say", render=render)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(PAGE.main(sys.argv[1:]))

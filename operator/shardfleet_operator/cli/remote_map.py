@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import aiohttp
+from shardfleet_shard.environment import SCREEN_VARIABLES
 from shardfleet_shard.errors import ShardfleetError, UsageError
 
 from .forward import MAP_PORT, Cluster, ClusterError
@@ -96,5 +97,5 @@ def _write(page: Path, address: str) -> None:
 
 def _has_screen() -> bool:
     """Elsewhere ``webbrowser`` would begin one in the terminal."""
-    desktop = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    desktop = sys.platform == "darwin" or any(os.environ.get(name) for name in SCREEN_VARIABLES)
     return sys.stdout.isatty() and desktop

@@ -13,9 +13,9 @@ from typing import Any
 from shardfleet_shard.monitoring.shard import RESOURCE, SHARD_METRICS
 from shardfleet_shard.monitoring.table import Attribute, Kind, Metric, Row
 
+from ..reference_page import ReferencePage
 from .metrics import OPERATOR_METRICS
 
-FILE = Path("docs/reference/metrics.md")
 COMMAND = "python -m shardfleet_operator.cluster.metrics_reference"
 
 HEADER = f"""# Metrics
@@ -85,18 +85,7 @@ def _buckets() -> Iterator[str]:
             yield f"| `{metric.name}` | {', '.join(f'{bound:g}' for bound in metric.bounds)} |"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Writes or checks the page under the current folder; returns the exit code."""
-    page = render()
-    if list(arguments) == ["--check"]:
-        if FILE.is_file() and FILE.read_text() == page:
-            return 0
-        print(f"{FILE} is not what the tables say: run {COMMAND}", file=sys.stderr)
-        return 1
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(page)
-    return 0
-
+PAGE = ReferencePage(file=Path("docs/reference/metrics.md"), command=COMMAND, source="the tables say", render=render)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(PAGE.main(sys.argv[1:]))

@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.environment import POD_IP_VARIABLE, REDIS_URL_VARIABLE, THREADS_VARIABLES
 
 from ..plan import shard_name
 from ..resource.schema import GROUP, KIND, VERSION
 from . import names
 from .template import lay_under
 
-REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 CONFIG_FOLDER = "/etc/shardfleet/config"
 CONFIG_FILE = "fleet.json"
 TLS_FOLDER = "/etc/shardfleet/tls"
@@ -209,7 +209,7 @@ class FleetObjects:
             "shard",
             *("--shard", shard, "--ordinal", str(ordinal)),
             *("--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"),
-            *("--listen", f"0.0.0.0:{names.LINK_PORT}", "--advertise", "$(POD_IP)"),
+            *("--listen", f"0.0.0.0:{names.LINK_PORT}", "--advertise", f"$({POD_IP_VARIABLE})"),
             *("--health", f"0.0.0.0:{names.HEALTH_PORT}", "--metrics", f"0.0.0.0:{names.METRICS_PORT}"),
             *("--tls", TLS_FOLDER),
             *("--on-sigterm", "drain"),
@@ -229,8 +229,8 @@ class FleetObjects:
             "args": arguments,
             "env": [
                 self.redis_variable(),
-                {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-                *({"name": f"{pool}_NUM_THREADS", "value": "1"} for pool in ("OPENBLAS", "OMP", "MKL")),
+                {"name": POD_IP_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                *({"name": name, "value": "1"} for name in THREADS_VARIABLES),
             ],
             "ports": [
                 {"name": "links", "containerPort": names.LINK_PORT, "protocol": "TCP"},

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shardfleet_shard.config import HANDOFF_DELAY_VARIABLE, FleetConfig
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.environment import HANDOFF_DELAY_VARIABLE
 
 from ..resource import fleet_from_object, to_config
 from . import names

@@ -20,6 +20,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
+from shardfleet_shard.environment import PATH_VARIABLE
 from shardfleet_shard.errors import DataFolderError, UsageError
 
 from ..platforms.children import end_child, start_child, wait_for_end
@@ -157,7 +158,7 @@ class EmbeddedRedis:
             process = await start_child(
                 [str(binary), *arguments],
                 parent_death=signal.SIGTERM,  # it flushes and ends in order
-                environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+                environment={PATH_VARIABLE: os.environ.get(PATH_VARIABLE, ""), "LC_ALL": "C"},
                 output=output,
             )
         server = cls(folder, socket_path, process)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shardfleet_shard.core.clock import Clock
+from shardfleet_shard.environment import REDIS_URL_VARIABLE, THREADS_VARIABLES
 from shardfleet_shard.errors import InvariantError
 from shardfleet_shard.log_lines import message_of
 
@@ -25,11 +26,7 @@ from .children import describe_exit, start_child
 
 log = logging.getLogger(__name__)
 
-REDIS_URL_VARIABLE = "SHARDFLEET_REDIS_URL"
 SHARD_COMMAND = (sys.executable, "-m", "shardfleet_shard.process")
-
-_QUIET_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""A shard multiplies no matrices; a pool of threads for it would cost more memory than the shard."""
 
 _LAST_WORDS_BYTES = 4_000
 
@@ -73,7 +70,7 @@ class LocalOptions:
         ]
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        return {**_QUIET_THREADS, **inherited, REDIS_URL_VARIABLE: self.redis_url}
+        return {**dict.fromkeys(THREADS_VARIABLES, "1"), **inherited, REDIS_URL_VARIABLE: self.redis_url}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from shardfleet_shard.config import (
-    HANDOFF_DELAY_VARIABLE,
     FleetConfig,
     default_skew_limit_us,
     format_duration_us,
     parse_duration_us,
 )
+from shardfleet_shard.environment import HANDOFF_DELAY_VARIABLE
 from shardfleet_shard.errors import SpecError, UsageError
 
 from .document import Document, FleetFileError, read_document

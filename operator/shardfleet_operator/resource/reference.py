@@ -1,6 +1,6 @@
-"""docs/reference/resource.md, made of the CRD: every field with its type, default and bounds.
+"""Writes docs/reference/resource.md from the CRD: every field with its type, default and bounds.
 
-``python -m shardfleet_operator.resource.reference FILE`` writes it, ``--check`` only says whether it is up to date.
+``python -m shardfleet_operator.resource.reference``; with ``--check`` nothing is written.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from shardfleet_shard.environment import HANDOFF_DELAY_VARIABLE
 
+from ..reference_page import ReferencePage, cell, inline_yaml
 from .schema import PRESERVE, RULES, join, resource_schema
 
-_HEAD = """# The ShardFleet resource
+COMMAND = "python -m shardfleet_operator.resource.reference"
 
-<!-- Made of crds/shardfleets.yaml by `python -m shardfleet_operator.resource.reference docs/reference/resource.md`. -->
+_HEAD = f"""# The ShardFleet resource
+
+<!-- Written by `{COMMAND}`. Change crds/shardfleets.yaml instead. -->
 
 `shardfleet.dev/v1alpha1`, kind `ShardFleet`, short name `sf`. `shardfleet local up -f FILE` reads the same file and
 checks it by the same schema and rules as a cluster's apiserver. Unknown fields are refused.
 
 A **duration** is a whole number with `us`, `ms`, `s` or `m`: `60ms`, `3s`. A **decimal** is written in quotes:
-`"0.5"`. For `spec.handoff.delay` the environment's `ATLASNET_ENTITY_HANDOFF_TRANSFER_DELAY_US` (microseconds) wins
+`"0.5"`. For `spec.handoff.delay` the environment's `{HANDOFF_DELAY_VARIABLE}` (microseconds) wins
 over the file, and the file over the default.
 """
 
@@ -51,7 +54,7 @@ def _table(schema: Mapping[str, Any], path: str, *, is_status: bool) -> str:
     head = "| field | type | meaning |" if is_status else "| field | type | default | bounds | meaning |"
     lines = [head, "|" + " --- |" * (head.count("|") - 1)]
     for name, known, required in _fields(schema, path):
-        meaning = _cell(known.get("description", ""))
+        meaning = cell(known.get("description", ""))
         if is_status:
             lines.append(f"| `{name}` | {_kind(known)} | {meaning} |")
         else:
@@ -74,8 +77,7 @@ def _default(schema: Mapping[str, Any], required: bool) -> str:
         return "required" if required else ""
     if schema.get("properties") and schema["default"] == {}:
         return ""  # its fields have their own
-    text = yaml.safe_dump(schema["default"], default_flow_style=True, width=1000).removesuffix("...\n").strip()
-    return f"`{text}`" if schema["default"] != "" else "empty"
+    return f"`{inline_yaml(schema['default'])}`" if schema["default"] != "" else "empty"
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:
@@ -88,39 +90,22 @@ def _bounds(schema: Mapping[str, Any]) -> str:
         bounds.append(f"{schema['minItems']} to {schema['maxItems']} entries, each {_bounds(schema['items'])}")
     if schema.get("type") == "string" and "enum" not in schema and schema.get("pattern") not in _KINDS:
         bounds.append(f"at most {schema['maxLength']} characters")
-    return _cell("; ".join(bounds))
+    return cell("; ".join(bounds))
 
 
 def _rules(schema: Mapping[str, Any], path: str = "") -> str:
     lines = []
     for rule in schema.get(RULES, ()):
         where = path + rule.get("fieldPath", "") if path else rule.get("fieldPath", "").lstrip(".")
-        lines.append(f"- `{where}`: {_cell(rule['message'])}\n")
+        lines.append(f"- `{where}`: {cell(rule['message'])}\n")
     for name, known in schema.get("properties", {}).items():
         lines.append(_rules(known, join(path, name)))
     return "".join(lines)
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def main(arguments: list[str]) -> int:
-    check = "--check" in arguments
-    files = [argument for argument in arguments if argument != "--check"]
-    if len(files) != 1:
-        print("usage: python -m shardfleet_operator.resource.reference [--check] FILE", file=sys.stderr)
-        return 2
-    path, text = Path(files[0]), render()
-    if check:
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{path}: not what crds/shardfleets.yaml says; run this again without --check", file=sys.stderr)
-        return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return 0
-
+PAGE = ReferencePage(
+    file=Path("docs/reference/resource.md"), command=COMMAND, source="crds/shardfleets.yaml says", render=render
+)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(PAGE.main(sys.argv[1:]))

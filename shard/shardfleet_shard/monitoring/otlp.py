@@ -14,8 +14,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..environment import (
+    ENDPOINT_VARIABLES,
+    EXPORTER_VARIABLES,
+    METRIC_INTERVAL_VARIABLE,
+    PROTOCOL_VARIABLES,
+    RESOURCE_VARIABLE,
+    SDK_DISABLED_VARIABLE,
+    SERVICE_NAME_VARIABLE,
+    Signal,
+)
 from ..errors import UsageError
 from .table import Buckets, Kind, Reading
 
@@ -26,7 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 DEFAULT_INTERVAL_S = 60.0
 """OpenTelemetry's own."""
 LAST_WORDS_S = 1.0
@@ -38,24 +47,21 @@ PROTOCOL = "http/protobuf"
 T = TypeVar("T")
 
 
-def is_wanted(signal: Literal["traces", "metrics"], environ: Mapping[str, str]) -> bool:
+def is_wanted(signal: Signal, environ: Mapping[str, str]) -> bool:
     """Whether ``signal`` is to be exported.
 
     What asks for a way that is not there (another exporter than OTLP, another protocol than HTTP) is said in the log
     and left out, as OpenTelemetry wants it: nobody stays away for want of a collector.
     """
-    word = signal.upper()
-    chosen = [name.strip() for name in environ.get(f"OTEL_{word}_EXPORTER", "").split(",") if name.strip()]
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or chosen == ["none"]:
+    exporter = EXPORTER_VARIABLES[signal]
+    chosen = [name.strip() for name in environ.get(exporter, "").split(",") if name.strip()]
+    if environ.get(SDK_DISABLED_VARIABLE, "").lower() == "true" or chosen == ["none"]:
         return False
     if others := [name for name in chosen if name not in ("otlp", "none")]:
-        log.warning(
-            "OTEL_%s_EXPORTER: %s is not there: set otlp or none; Prometheus asks at --metrics", word, ", ".join(others)
-        )
-    endpoints = (f"OTEL_EXPORTER_OTLP_{word}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    if "otlp" not in chosen if chosen else not any(environ.get(name) for name in endpoints):
+        log.warning("%s: %s is not there: set otlp or none; Prometheus asks at --metrics", exporter, ", ".join(others))
+    if "otlp" not in chosen if chosen else not any(environ.get(name) for name in ENDPOINT_VARIABLES[signal]):
         return False
-    for name in (f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+    for name in PROTOCOL_VARIABLES[signal]:
         if protocol := environ.get(name):  # the first that is set counts; empty is not set
             if protocol == PROTOCOL:
                 break
@@ -72,9 +78,9 @@ def resource(service: str, instance: str, attributes: Mapping[str, str], environ
     from opentelemetry.sdk.resources import Resource
 
     own = {"service.name": service, "service.instance.id": instance, "service.version": version("shardfleet")}
-    if environ.get("OTEL_SERVICE_NAME"):
+    if environ.get(SERVICE_NAME_VARIABLE):
         del own["service.name"]
-    given = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    given = environ.get(RESOURCE_VARIABLE, "")
     names = {pair.partition("=")[0].strip() for pair in given.split(",")}
     return Resource.create({name: value for name, value in {**own, **attributes}.items() if name not in names})
 
@@ -175,11 +181,11 @@ def _metric(family: Sequence[Reading], *, start_ns: int, now_ns: int) -> OtlpMet
 
 
 def _interval_s(environ: Mapping[str, str]) -> float:
-    text = environ.get(INTERVAL_VARIABLE, "")
+    text = environ.get(METRIC_INTERVAL_VARIABLE, "")
     if not text:
         return DEFAULT_INTERVAL_S
     if not text.isdecimal() or not int(text):
-        raise UsageError(f"{INTERVAL_VARIABLE}={text!r}: milliseconds, such as 60000")
+        raise UsageError(f"{METRIC_INTERVAL_VARIABLE}={text!r}: milliseconds, such as 60000")
     return int(text) / 1000
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core.transfer import TransferId
 from ..core.transfer_spans import Part, TransferSpan
+from ..environment import SAMPLER_VARIABLE
 from .otlp import SCOPE, Taken, in_thread, within_moments
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_RATIO = 0.01
 """Of all transfers, where OTEL_TRACES_SAMPLER says nothing."""
-SAMPLER_VARIABLE = "OTEL_TRACES_SAMPLER"
 
 TRANSFER = "shardfleet.transfer"
 TARGET = "shardfleet.transfer.target"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from shardfleet_shard.config import FleetConfig
-from shardfleet_shard.process import REDIS_URL_VARIABLE
+from shardfleet_shard.environment import REDIS_URL_VARIABLE
 from shardfleet_shard.store.redis_store import RedisStore
 
 from tests.integration.servers import RedisServer

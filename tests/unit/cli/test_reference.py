@@ -12,18 +12,18 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert reference.main(["--check"]) == 0, f"run {reference.COMMAND}"
+    assert reference.PAGE.main(["--check"]) == 0, f"run {reference.COMMAND}"
 
 
 def test_a_stale_page_is_noticed_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert reference.main(["--check"]) == 1
+    assert reference.PAGE.main(["--check"]) == 1
     assert reference.COMMAND in capsys.readouterr().err
-    assert reference.main([]) == 0 and reference.main(["--check"]) == 0
-    (tmp_path / reference.FILE).write_text("old")
-    assert reference.main(["--check"]) == 1
+    assert reference.PAGE.main([]) == 0 and reference.PAGE.main(["--check"]) == 0
+    (tmp_path / reference.PAGE.file).write_text("old")
+    assert reference.PAGE.main(["--check"]) == 1
 
 
 def test_every_command_is_in_the_page() -> None:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shardfleet_shard.config import (
-    HANDOFF_DELAY_VARIABLE,
     MAX_HANDOFF_DELAY_US,
     FleetConfig,
     default_skew_limit_us,
     format_duration_us,
     parse_duration_us,
 )
+from shardfleet_shard.environment import HANDOFF_DELAY_VARIABLE
 from shardfleet_shard.errors import SpecError
 
 ARENA = FleetConfig(name="arena")

@@ -16,7 +16,8 @@ from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
 from shardfleet_operator.cluster.spec import read_spec
 from shardfleet_operator.cluster.template import lay_under
 from shardfleet_operator.plan import shard_name
-from shardfleet_shard.config import HANDOFF_DELAY_VARIABLE, FleetConfig
+from shardfleet_shard.config import FleetConfig
+from shardfleet_shard.environment import HANDOFF_DELAY_VARIABLE
 from shardfleet_shard.errors import SpecError
 from shardfleet_shard.store.keys import fleet_prefix
 

@@ -25,6 +25,11 @@ def test_a_slice_of_the_seeds_holds() -> None:
     assert set(totals.kinds) == set(STRIKING), "each kind of fault strikes at least once"
 
 
+@pytest.mark.parametrize("seed", [69_934, 83_059, 97_775])
+def test_a_seed_that_once_failed_holds(seed: int) -> None:
+    assert run_plan(make_plan(seed)).failure is None
+
+
 def test_the_page_says_how_many_that_is() -> None:
     assert f"runs {len(SEEDS)} of the seeds" in Path(__file__).with_name("README.md").read_text()
 

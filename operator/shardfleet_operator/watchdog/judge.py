@@ -169,7 +169,9 @@ def _kind(transfer: OpenTransfer, holders: tuple[str, ...]) -> VerdictKind:
         case (_, _):
             return VerdictKind.DUAL_AUTHORITY
         case (only,):
-            return VerdictKind.CLEAR_DUE if only == transfer.target else VerdictKind.STALLED_TRANSFER
+            # A source that took its dead target over holds them as either: it says ADOPTED once it has taken them up.
+            is_done = only == transfer.target != transfer.source
+            return VerdictKind.CLEAR_DUE if is_done else VerdictKind.STALLED_TRANSFER
     raise AssertionError(holders)
 
 

@@ -224,14 +224,23 @@ class IncomingTransfers:
         self._began.clear()
         late_us = self.context.grid.start_us(tick)
         due = [i for i in self.open.values() if i.switch_tick <= tick and self._is_ready(i, late_us)]
-        for together in _without_repeats(due):
-            starts = self._start_rows(together, tick)
+        groups, all_new = self._in_groups(due) if due else ((), True)
+        for together in groups:
+            starts = self._start_rows(together, tick, all_new=all_new)
             if starts is None:
                 break  # without the lease nothing is adopted
             for incoming, rows in zip(together, starts, strict=True):
                 self._take(incoming, IncomingInput.SWITCH, tick=tick, rows=rows)
             self._let_in(tick)
         self._forget(late_us)
+
+    def _in_groups(self, due: Sequence[Incoming]) -> tuple[Sequence[Sequence[Incoming]], bool]:
+        """All at once, or one after the other where an id is in several of them: then each must see the one before.
+        And whether none of their ids is here."""
+        ids = np.sort(np.concatenate([incoming.rows.id for incoming in due]))
+        if (ids[1:] == ids[:-1]).any():
+            return [(incoming,) for incoming in due], False
+        return (due,), not self.context.tracker.ids.among(ids).any()
 
     def _let_in(self, tick: int) -> None:
         """Adds the rows of all transfers that were adopted, in one pass over the rows."""
@@ -361,7 +370,7 @@ class IncomingTransfers:
         incoming.next_try_us = NOT_SCHEDULED
         context.request(Adopted(shard=context.shard, epoch=context.epoch, transfer=incoming.id))
 
-    def _start_rows(self, together: Sequence[Incoming], tick: int) -> list[Columns] | None:
+    def _start_rows(self, together: Sequence[Incoming], tick: int, *, all_new: bool) -> list[Columns] | None:
         """Of each as of the end of ``tick - 1``: the final state, or the offered one moved forward to the end of K - 1.
 
         Ticks from K on are this shard's, so an adoption that comes late simulates them now: nobody else does.
@@ -376,7 +385,7 @@ class IncomingTransfers:
                 rows = context.forward(incoming.rows, incoming.offer_tick + 1, incoming.switch_tick - 1)
             else:
                 rows = incoming.rows
-            parts.append((self.without_older_or_newer(rows), incoming.switch_tick))
+            parts.append((rows if all_new else self.without_older_or_newer(rows), incoming.switch_tick))
         return context.catch_up_together(parts, tick - 1)
 
     def _adopt(self, incoming: Incoming, rows: Columns, tick: int) -> None:
@@ -463,9 +472,3 @@ class IncomingTransfers:
             del self._handled[transfer]
         for transfer in [t for t, b in self._unmatched.items() if b.unix_us + 2_000_000 <= now_us]:
             del self._unmatched[transfer]
-
-
-def _without_repeats(due: Sequence[Incoming]) -> list[Sequence[Incoming]]:
-    """All at once, or one after the other where some id is in several of them: then each must see the one before."""
-    ids = np.concatenate([incoming.rows.id for incoming in due]) if due else np.zeros(0, np.uint64)
-    return [due] if first_duplicate(ids) is None else [[incoming] for incoming in due]

@@ -202,7 +202,7 @@ class State:
 
     def clear_if_target_alone(self, transfer: TransferId) -> bool:
         record = self.records[transfer]
-        if record.holders != {record.target}:
+        if record.target == transfer.source or record.holders != {record.target}:
             return False
         self.forget(transfer, "completed")
         return True

@@ -85,6 +85,9 @@ def adopted(state: State, r: Adopted) -> Reply:
         return refused(RefusedReason.HELD, record.target)
     if record.state != "accepted":
         return Done(outcome=Outcome(record.state))
+    if r.transfer.source == r.shard:
+        state.forget(r.transfer, "completed")
+        return Done(outcome=Outcome.CLEARED)
     record.holders.add(r.shard)
     return Done(outcome=Outcome.CLEARED if state.clear_if_target_alone(r.transfer) else Outcome.ADOPTED)
 

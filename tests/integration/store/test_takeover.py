@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from shardfleet_shard.core.journal_requests import Entries, EntryKind, FleetRecords, ReadFleet, ShardRecord
+from shardfleet_shard.core.repair_requests import Repair
 from shardfleet_shard.core.requests import (
     Adopted,
     Ended,
@@ -157,6 +158,8 @@ async def test_a_source_that_takes_its_target_over_ends_both_sides(fleet: Fleet,
     begin = fleet.begin(1, source=A, target=B)
     await fleet.store.execute([begin, fleet.accept(begin)])
     await take_over(fleet, A, B)
+    # It holds them as their source still: the watchdog must not take it for a target that has adopted them.
+    assert await fleet.done(Repair(transfer=begin.transfer)) == "accepted"
     adopted, released = (kind(**fleet.me(A), transfer=begin.transfer) for kind in (Adopted, Released))
     first, second = (released, adopted) if released_first else (adopted, released)
     assert await fleet.done(first) == ("released" if released_first else "cleared")

@@ -72,6 +72,11 @@ def test_past_the_threshold(state: str, holders: frozenset[str], age_us: int) ->
     assert verdict.meaning and verdict.remedy
 
 
+def test_a_source_that_took_its_target_over_has_still_to_take_them_up() -> None:
+    [verdict] = judge([Record(target=S, holders=frozenset({S}))], MANIFESTS, SWITCH_US + THRESHOLD_US + 1)
+    assert verdict.kind is K.STALLED_TRANSFER
+
+
 def test_the_threshold_is_a_knob() -> None:
     record = Record(holders=frozenset())
     assert judge([record], MANIFESTS, SWITCH_US + 200_001, 200_000)[0].kind is K.LIMBO

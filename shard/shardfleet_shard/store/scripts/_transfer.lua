@@ -66,8 +66,12 @@ local function forget(id, what)
   count_transfer(what, record[4])
 end
 
+-- Where a source has taken its dead target over, it holds them as either, and only its ADOPTED says that it is done.
 local function clear_if_target_alone(id, target)
   local holders = holders_key(id)
+  if call('HGET', record_key(id), 'source') == target then
+    return false
+  end
   if call('SCARD', holders) == 1 and call('SISMEMBER', holders, target) == 1 then
     forget(id, 'completed')
     return true

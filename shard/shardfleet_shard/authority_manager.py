@@ -32,7 +32,7 @@ MAX_TICKS_BEHIND = 10
 """A shard that fell behind runs up to so many ticks without a pause; older numbers are skipped and counted."""
 PAUSE_TICKS = 0.1
 """Between the halves of a tick: all shards of a busy machine have simulated before any of them plans."""
-MAX_PIPELINES = 4
+MAX_PIPELINES = 8
 """Concurrent pipelines of one lane: enough to hide a round trip, few enough to batch under load."""
 FOLLOW_PEERS_S = 0.1
 EARLY_S = 0.0015

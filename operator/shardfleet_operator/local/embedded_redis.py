@@ -24,6 +24,7 @@ from shardfleet_shard.environment import PATH_VARIABLE
 from shardfleet_shard.errors import DataFolderError, UsageError
 
 from ..platforms.children import end_child, start_child, wait_for_end
+from .removed_files import RemovedFiles
 
 SOCKET_PATH_LIMIT_BYTES = 100
 """Linux takes 108 bytes, macOS 104, a closing NUL included."""
@@ -35,6 +36,9 @@ QUIET_START_S = 1.0
 """A start that takes no longer is not worth a word."""
 
 POLL_S = 0.05
+
+APPEND_ONLY_FOLDER = "appendonlydir"
+"""Valkey's own name for it."""
 
 SETTINGS = {
     "port": "0",
@@ -112,6 +116,7 @@ class EmbeddedRedis:
         self.folder = folder
         self.socket_path = socket_path
         self.process = process
+        self._removal: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -139,6 +144,7 @@ class EmbeddedRedis:
 
     async def start_again(self, *, timeout_s: float = START_TIMEOUT_S, say: Say = lambda _: None) -> EmbeddedRedis:
         """A new server on the same data and socket, after this one has ended by itself. Raises as ``start``."""
+        await self._end_removal()
         return await self._start(server_binary(), self.folder, self.socket_path, timeout_s=timeout_s, say=say)
 
     @classmethod
@@ -172,6 +178,8 @@ class EmbeddedRedis:
             if isinstance(error, ChildProcessError):
                 raise UsageError(f"the bundled Valkey ended at once; {_last_words(log, log_start)}") from error
             raise
+        removed = RemovedFiles(folder / APPEND_ONLY_FOLDER, folder / "removed")
+        server._removal = asyncio.create_task(removed.run())
         return server
 
     def client(self) -> redis.asyncio.Redis:
@@ -211,7 +219,13 @@ class EmbeddedRedis:
                 pass
             await wait_for_end(self.process, timeout_s)
         await end_child(self.process, term_s=timeout_s)
+        await self._end_removal()
         self._forget_socket()
+
+    async def _end_removal(self) -> None:
+        if self._removal is not None:
+            self._removal.cancel()
+            await asyncio.wait({self._removal})
 
     def _forget_socket(self) -> None:
         self.socket_path.unlink(missing_ok=True)

@@ -293,7 +293,8 @@ class DataFolder:
 
     def _remove_world(self) -> None:
         """Removes what this program wrote and nothing else."""
-        shutil.rmtree(self.redis / "appendonlydir", ignore_errors=True)
+        for folder in ("appendonlydir", "removed"):
+            shutil.rmtree(self.redis / folder, ignore_errors=True)
         for pattern in ("redis/valkey.*", "redis/dump.rdb", "redis/temp-*", "logs/*.log"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)

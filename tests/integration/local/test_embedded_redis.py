@@ -8,7 +8,7 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,32 @@ async def test_data_survives_an_orderly_end(folder: Path) -> None:
             assert client.get("sf:a:b") == b"kept"
     finally:
         await again.stop()
+
+
+async def test_what_a_rewrite_removes_is_gone_in_the_end(folder: Path) -> None:
+    server = await EmbeddedRedis.start(folder)
+    names = folder / "removed"
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            client.set("sf:a:b", os.urandom(20 << 20))
+            await _until(lambda: any(path.stat().st_size > 1 << 20 for path in names.glob("*.incr.aof")))
+            client.bgrewriteaof()
+            await _until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        await _until(lambda: {path.name for path in names.iterdir()} <= {path.name for path in _log_of(folder)})
+    finally:
+        await server.stop()
+    assert not names.exists()
+    assert any(path.stat().st_size >= 20 << 20 for path in _log_of(folder))
+
+
+def _log_of(folder: Path) -> list[Path]:
+    return list((folder / embedded_redis.APPEND_ONLY_FOLDER).iterdir())
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_data_survives_a_kill_and_a_torn_last_write(folder: Path) -> None:

@@ -35,9 +35,9 @@ PAUSE_TICKS = 0.1
 MAX_PIPELINES = 8
 """Concurrent pipelines of one lane: enough to hide a round trip, few enough to batch under load."""
 FOLLOW_PEERS_S = 0.1
-EARLY_S = 0.0015
-"""The loop's timers go by whole milliseconds, so it is woken so much too early and sleeps what is left of it: shards
-whose ticks begin at one moment leave an entity without an owner for the shortest time."""
+EARLY_TICKS = 0.06
+"""A tick is prepared so long before it is due, and what is left of that is slept: the shards of a machine simulate at
+one moment, whatever each has to adopt, and although the loop's timers go by whole milliseconds."""
 
 
 async def _ignore(ready: bool) -> None:
@@ -225,7 +225,7 @@ class ServerAuthorityManager:
 
     def _schedule_tick(self) -> None:
         due_us = self.runtime.context.grid.start_us(self._next_tick)
-        delay_s = max(0.0, (due_us - self.clock.now_unix_us()) / 1e6 - EARLY_S)
+        delay_s = max(0.0, (due_us - self.clock.now_unix_us()) / 1e6 - EARLY_TICKS / self.runtime.context.grid.rate)
         self._tick_timer = asyncio.get_running_loop().call_later(delay_s, self._guarded, self._on_tick)
 
     def _guarded(self, call: Callable[[], None]) -> None:
@@ -243,9 +243,7 @@ class ServerAuthorityManager:
 
     def _on_tick(self) -> None:
         runtime = self.runtime
-        early_s = (runtime.context.grid.start_us(self._next_tick) - self.clock.now_unix_us()) / 1e6
-        if 0 < early_s <= 2 * EARLY_S:
-            time.sleep(early_s)  # no more than this: a tick is much longer
+        self._prepare_tick()
         current = runtime.context.grid.at(self.clock.now_unix_us())
         tick = max(self._next_tick, current + 1 - MAX_TICKS_BEHIND)
         if runtime.state is RuntimeState.ACTIVE:
@@ -267,6 +265,12 @@ class ServerAuthorityManager:
             self.ended.set()
         else:
             self._schedule_tick()
+
+    def _prepare_tick(self) -> None:
+        grid, due_us = self.runtime.context.grid, self.runtime.context.grid.start_us(self._next_tick)
+        if 0 < due_us - self.clock.now_unix_us() <= 2e6 * EARLY_TICKS / grid.rate:
+            self.runtime.prepare_tick(self._next_tick)
+            time.sleep(max(0, due_us - self.clock.now_unix_us()) / 1e6)
 
     def _end_tick(self) -> None:
         self.runtime.end_tick()

@@ -110,8 +110,11 @@ class ServerAuthorityRuntime:
             self.context, self.membership, self.mailbox, self.stream, self.journal_reader, self.election
         )
         self.unreachable: tuple[str, ...] = ()
+        self._prepared_tick = -1
+        self._prepared_us: int | None = None
+        """How long that took; None where the tick is not to be simulated."""
         self._begun: tuple[int, int, int] | None = None
-        """The tick whose second half is owed, and Unix us at which its first began and ended."""
+        """The tick whose second half is owed, Unix us at which its first half ended, and how long that took."""
         self.life = Life(self.context)
         self.failure = PluginFailure(self.context, self.life, self.membership, self.mailbox)
         self.farewell = Farewell(
@@ -194,11 +197,12 @@ class ServerAuthorityRuntime:
         self.begin_tick(tick)
         self.end_tick()
 
-    def begin_tick(self, tick: int) -> None:
-        """Steps 1 to 3, for which neighbours wait: from then on the world is at ``tick``."""
+    def prepare_tick(self, tick: int) -> None:
+        """Steps 1 and 2, also a moment before ``tick`` is due: nothing but ``begin_tick`` may come between."""
         self.end_tick()
         clock = self.context.clock
         started_us = clock.now_unix_us()
+        self._prepared_tick, self._prepared_us = tick, None
         self.context.current_tick = tick
         self._housekeep(started_us, clock.boottime_us())
         if not self._may_tick():
@@ -207,10 +211,25 @@ class ServerAuthorityRuntime:
         try:
             self._read_mailbox(tick)
             self._adopt_incoming(tick)
+        except SimulationError as error:
+            self._tick_failed(error, tick)
+            self.context.stats.ticks += 1
+        else:
+            self._prepared_us = clock.now_unix_us() - started_us
+
+    def begin_tick(self, tick: int) -> None:
+        """Step 3, for which neighbours wait, after the first two: from then on the world is at ``tick``."""
+        if self._prepared_tick != tick:
+            self.prepare_tick(tick)
+        prepared_us, self._prepared_us = self._prepared_us, None
+        if prepared_us is None:
+            return
+        started_us = self.context.clock.now_unix_us()
+        try:
             ended_us = self._simulate(tick)
             if ended_us is None:
                 return
-            self._begun = (tick, started_us, ended_us)
+            self._begun = (tick, ended_us, prepared_us + ended_us - started_us)
         except SimulationError as error:
             self._tick_failed(error, tick)
         self.context.stats.ticks += 1
@@ -219,7 +238,7 @@ class ServerAuthorityRuntime:
         """Steps 4 to 6 of the tick that was begun, which nobody waits for; nothing if none was."""
         if self._begun is None:
             return
-        (tick, started_us, ended_us), self._begun = self._begun, None
+        (tick, ended_us, first_half_us), self._begun = self._begun, None
         clock = self.context.clock
         resumed_us = clock.now_unix_us()
         if not self._may_tick():
@@ -234,7 +253,7 @@ class ServerAuthorityRuntime:
             self.failure.works()
         except SimulationError as error:
             self._tick_failed(error, tick)
-        self.context.stats.tick_us.add(ended_us - started_us + clock.now_unix_us() - resumed_us)
+        self.context.stats.tick_us.add(first_half_us + clock.now_unix_us() - resumed_us)
 
     def _may_tick(self) -> bool:
         if self.state not in SERVING or self.farewell.resting_tick >= 0:

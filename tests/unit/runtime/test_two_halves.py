@@ -74,3 +74,33 @@ def test_an_answer_that_comes_between_the_halves_counts_in_this_tick() -> None:
     assert [final.tick for final in finals] == [switch_tick - 1]
     assert source.runtime.context.tracker.rows.id.tolist() == []
     assert source.runtime.context.stats.transfers_frozen == 0
+
+
+def test_a_tick_may_be_prepared_before_it_is_due() -> None:
+    world, source = past_the_border()
+    target = world.find("a-1")
+    source.runtime.end_tick()
+    world.carry(source)
+    world.settle_queues(held=True)
+    switch_tick = source.runtime.mailbox.outgoing.open[1].switch_tick
+    ticks = target.runtime.context.stats.ticks
+    world.wait_until(world.grid.start_us(switch_tick) - 3_000)
+    target.runtime.prepare_tick(switch_tick)
+    rows = target.runtime.context.tracker.rows
+    assert rows.id.tolist() == [1]
+    before = rows.position[0].copy()
+    world.wait_until(world.grid.start_us(switch_tick))
+    target.runtime.begin_tick(switch_tick)
+    assert (target.runtime.context.tracker.rows.position[0] != before).any()
+    assert target.runtime.context.stats.ticks == ticks + 1
+
+
+def test_a_tick_whose_lease_ends_once_it_is_prepared_did_not_happen() -> None:
+    world, source = past_the_border()
+    source.runtime.end_tick()
+    tick, before = source.runtime.context.current_tick + 1, source.runtime.context.tracker.rows.position.copy()
+    source.runtime.prepare_tick(tick)
+    world.clock.now_us += LEASE_US
+    source.runtime.begin_tick(tick)
+    assert (source.runtime.context.tracker.rows.position == before).all()
+    assert source.runtime.context.stats.state == "fenced"

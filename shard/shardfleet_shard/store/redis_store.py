@@ -270,7 +270,7 @@ class RedisStore:
                 if isinstance(answer, ResponseError):
                     self._raise_unless_temporary("ReadFleet", answer)
                     return None
-                records.append(_shard_record(shard, answer))
+                records.append(shard_record(shard, answer))
         return FleetRecords(records=tuple(records))
 
     def _read_command(self, shard: str) -> Command:
@@ -325,7 +325,7 @@ class RedisStore:
         return await self._connections.exchange(commands, timeout_s)
 
 
-def _shard_record(shard: str, answer: Any) -> ShardRecord:
+def shard_record(shard: str, answer: Any) -> ShardRecord:
     header, chunks, entries = answer
     return ShardRecord(
         shard=shard,

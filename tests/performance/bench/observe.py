@@ -15,8 +15,8 @@ from shardfleet_shard.core.journal_requests import ShardRecord
 from shardfleet_shard.core.ledger import ShardEvidence, holdings
 from shardfleet_shard.core.manifest import FROZEN, AuthorityManifest
 from shardfleet_shard.core.stats import ShardStats
-from shardfleet_shard.store.journal import entries_from_flat
 from shardfleet_shard.store.keys import fleet_prefix
+from shardfleet_shard.store.redis_store import shard_record
 from shardfleet_shard.store.scripts import script_command
 
 from . import processes
@@ -70,11 +70,7 @@ class Observer:
 
     def _record(self, shard: str) -> ShardRecord:
         """Manifest and journal of one moment, by the script that recovery and census use."""
-        answer = self._client.execute_command(*script_command("read_shard", self._prefix, "", shard))
-        header, chunks, entries = answer
-        return ShardRecord(
-            shard=shard, header=header.decode(), chunks=tuple(chunks), entries=entries_from_flat(entries, 5)
-        )
+        return shard_record(shard, self._client.execute_command(*script_command("read_shard", self._prefix, "", shard)))
 
     def _key(self, name: str) -> str:
         return self._prefix + name

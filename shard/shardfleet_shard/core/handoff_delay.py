@@ -11,7 +11,7 @@ REMEMBER_US = 30 * MICROSECONDS
 LONGEST_US = 1 * MICROSECONDS
 """Beyond the fleet's own delay at most this: a row may stand so far beyond the border when it goes. An answer that took
 longer was none at first: Redis was away, or this shard was stopped, and no such delay would have been enough."""
-HEADROOM = 1.5
+HEADROOM = 1.25
 
 
 class HandoffDelay:

@@ -97,9 +97,9 @@ ROWS = (
     ),
     Row(name="half of the most", shards=4, entities=56_000, speed=1_000.0),
     Row(name="the most", shards=2, entities=180_000, speed=1_000.0, window_s=60.0),
-    Row(name="the most", shards=4, entities=144_000, speed=1_000.0, window_s=60.0),
-    Row(name="the most", shards=4, entities=144_000, speed=1_000.0, fsync="everysec", window_s=60.0),
-    Row(name="the most", shards=4, entities=144_000, speed=1_000.0, fsync="off", window_s=60.0),
+    Row(name="the most", shards=4, entities=168_000, speed=1_000.0, window_s=60.0),
+    Row(name="the most", shards=4, entities=168_000, speed=1_000.0, fsync="everysec", window_s=60.0),
+    Row(name="the most", shards=4, entities=168_000, speed=1_000.0, fsync="off", window_s=60.0),
     Row(name="a million, 1% a second", shards=4, entities=1_000_000, speed=1.885),
 )  # fmt: skip
 

@@ -83,7 +83,7 @@ VARIANTS: dict[str, Variant] = {
     "watchdog-cancels-accepted": Variant(
         scripts.watchdog_cancels_accepted, "the watchdog cancels accepted transfers", 232
     ),
-    "census-two-moments": Variant(census.restores_from_two_moments, "a census restores from reads of two moments", 47),
+    "census-two-moments": Variant(census.restores_from_two_moments, "a census restores from reads of two moments", 36),
     "old-epochs": Variant(
         former.other_scripts_of_any_epoch, "all scripts but BEGIN and ACCEPT run whatever the epoch is", 22
     ),

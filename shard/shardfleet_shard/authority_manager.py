@@ -33,7 +33,7 @@ MAX_TICKS_BEHIND = 10
 PAUSE_TICKS = 0.1
 """Between the halves of a tick: all shards of a busy machine have simulated before any of them plans."""
 MAX_PIPELINES = 8
-"""Concurrent pipelines of one lane: enough to hide a round trip, few enough to batch under load."""
+"""Concurrent pipelines of one lane: enough that none waits for a slow disk behind another, few enough to batch."""
 FOLLOW_PEERS_S = 0.1
 EARLY_TICKS = 0.06
 """A tick is prepared so long before it is due, and what is left of that is slept: the shards of a machine simulate at

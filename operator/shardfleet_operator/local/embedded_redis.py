@@ -24,6 +24,7 @@ from shardfleet_shard.environment import PATH_VARIABLE
 from shardfleet_shard.errors import DataFolderError, UsageError
 
 from ..platforms.children import end_child, start_child, wait_for_end
+from .folder import APPEND_ONLY_FOLDER, REMOVED_FOLDER
 from .removed_files import RemovedFiles
 
 SOCKET_PATH_LIMIT_BYTES = 100
@@ -36,9 +37,6 @@ QUIET_START_S = 1.0
 """A start that takes no longer is not worth a word."""
 
 POLL_S = 0.05
-
-APPEND_ONLY_FOLDER = "appendonlydir"
-"""Valkey's own name for it."""
 
 SETTINGS = {
     "port": "0",
@@ -178,7 +176,7 @@ class EmbeddedRedis:
             if isinstance(error, ChildProcessError):
                 raise UsageError(f"the bundled Valkey ended at once; {_last_words(log, log_start)}") from error
             raise
-        removed = RemovedFiles(folder / APPEND_ONLY_FOLDER, folder / "removed")
+        removed = RemovedFiles(folder / APPEND_ONLY_FOLDER, folder / REMOVED_FOLDER)
         server._removal = asyncio.create_task(removed.run())
         return server
 

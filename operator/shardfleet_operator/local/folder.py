@@ -31,6 +31,8 @@ from ..whole_file import write_whole
 VERSION = 1
 ROOT = Path(".shardfleet")
 EMBEDDED = "embedded"
+APPEND_ONLY_FOLDER, REMOVED_FOLDER = "appendonlydir", "removed"
+"""Under DATA/redis: Valkey's own name for its log, and what local/removed_files.py keeps."""
 _INSTEAD = "put it back from a copy of the folder, or choose another --data"
 
 _IMMUTABLE = {
@@ -293,7 +295,7 @@ class DataFolder:
 
     def _remove_world(self) -> None:
         """Removes what this program wrote and nothing else."""
-        for folder in ("appendonlydir", "removed"):
+        for folder in (APPEND_ONLY_FOLDER, REMOVED_FOLDER):
             shutil.rmtree(self.redis / folder, ignore_errors=True)
         for pattern in ("redis/valkey.*", "redis/dump.rdb", "redis/temp-*", "logs/*.log"):
             for path in self.path.glob(pattern):

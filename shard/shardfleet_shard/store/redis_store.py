@@ -326,6 +326,7 @@ class RedisStore:
 
 
 def shard_record(shard: str, answer: Any) -> ShardRecord:
+    """What the script ``read_shard`` answered."""
     header, chunks, entries = answer
     return ShardRecord(
         shard=shard,

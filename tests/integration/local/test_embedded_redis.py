@@ -15,6 +15,7 @@ import pytest
 import redis
 from shardfleet_operator.local import embedded_redis
 from shardfleet_operator.local.embedded_redis import EmbeddedRedis, choose_socket_path, server_binary
+from shardfleet_operator.local.folder import APPEND_ONLY_FOLDER, REMOVED_FOLDER
 from shardfleet_shard.errors import UsageError
 
 from tests.patience import PATIENCE_S
@@ -50,7 +51,7 @@ async def test_data_survives_an_orderly_end(folder: Path) -> None:
 
 async def test_what_a_rewrite_removes_is_gone_in_the_end(folder: Path) -> None:
     server = await EmbeddedRedis.start(folder)
-    names = folder / "removed"
+    names = folder / REMOVED_FOLDER
     try:
         with redis.Redis.from_url(server.url) as client:
             client.set("sf:a:b", os.urandom(20 << 20))
@@ -65,7 +66,7 @@ async def test_what_a_rewrite_removes_is_gone_in_the_end(folder: Path) -> None:
 
 
 def _log_of(folder: Path) -> list[Path]:
-    return list((folder / embedded_redis.APPEND_ONLY_FOLDER).iterdir())
+    return list((folder / APPEND_ONLY_FOLDER).iterdir())
 
 
 async def _until(holds: Callable[[], bool]) -> None:

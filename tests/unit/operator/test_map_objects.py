@@ -10,20 +10,12 @@ from shardfleet_operator.cluster import names
 from shardfleet_operator.cluster.map_objects import map_objects
 from shardfleet_operator.cluster.objects import FleetObjects, RedisSecret
 from shardfleet_operator.map.guard import checked_token
-from shardfleet_shard.config import FleetConfig
 
-from .test_objects import restricted
+from .test_objects import OBJECTS, restricted
 
 TOKEN = "a-token-of-the-tests-0123456789"
 URL = "rediss://shardfleet:s3cret@redis.example:6380/0"
-FLEET = FleetObjects(
-    namespace="play",
-    name="arena",
-    uid="u1",
-    config=FleetConfig(name="arena", namespace="play"),
-    image="shards:1",
-    redis=RedisSecret(name="theirs", key="uri"),
-)
+FLEET = replace(OBJECTS, image="shards:1", redis=RedisSecret(name="theirs", key="uri"))
 TEMPLATE = {
     "metadata": {"labels": {"team": "blue"}},
     "spec": {

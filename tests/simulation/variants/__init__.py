@@ -43,8 +43,8 @@ VARIANTS: dict[str, Variant] = {
     "both-epochs-everywhere": Variant(
         scripts.both_epochs_in_every_script, "ADOPTED and RELEASED need both epochs current", 0
     ),
-    "read-as-promise": Variant(sides.read_taken_as_promise, "a target that reads 'started' promises never", 2722),
-    "timeout-as-promise": Variant(sides.timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", 5),
+    "read-as-promise": Variant(sides.read_taken_as_promise, "a target that reads 'started' promises never", 258),
+    "timeout-as-promise": Variant(sides.timeout_taken_as_promise, "a target whose ACCEPT timed out promises never", 14),
     "target-forgets": Variant(sides.target_forgets_offer, "a target whose ACCEPT timed out forgets the offer", 5),
     "version-not-raised": Variant(sides.version_not_raised, "a handoff leaves the version as it is", 0),
     "ticks-by-equality": Variant(sides.ticks_compared_by_equality, "switch ticks are compared by ==", 1),
@@ -72,18 +72,18 @@ VARIANTS: dict[str, Variant] = {
     "takeover-dead-holder": Variant(lives.takeover_keeps_the_dead_as_holder, "who was taken over stays a holder", 3236),
     "takeover-leaves-journal": Variant(lives.takeover_leaves_the_journal, "only the manifest is taken over", 16),
     "takeover-trimmed": Variant(
-        lives.takeover_trimmed_before_it_is_taken_up, "the manifest trims a takeover that is not taken up", 65
+        lives.takeover_trimmed_before_it_is_taken_up, "the manifest trims a takeover that is not taken up", 105
     ),
     "taken-below-switch": Variant(lives.taken_rows_below_switch, "a taker simulates ticks below K", 16),
     "no-roll-call": Variant(rollcall.no_roll_call, "Redis forgets, and everybody goes on", 3),
-    "short-roll-call": Variant(rollcall.roll_call_shorter_than_a_lease, "a roll-call shorter than a lease", 202),
+    "short-roll-call": Variant(rollcall.roll_call_shorter_than_a_lease, "a roll-call shorter than a lease", 24),
     "said-no-transfers": Variant(rollcall.nothing_said_of_transfers, "REJOIN says nothing of accepted transfers", 2),
     "said-no-rows": Variant(rollcall.nothing_said_of_rows, "REJOIN does not name the shard's rows", 7),
     "no-shadows": Variant(rollcall.no_shadows, "a source forgets released rows at once", 2),
     "watchdog-cancels-accepted": Variant(
         scripts.watchdog_cancels_accepted, "the watchdog cancels accepted transfers", 232
     ),
-    "census-two-moments": Variant(census.restores_from_two_moments, "a census restores from reads of two moments", 36),
+    "census-two-moments": Variant(census.restores_from_two_moments, "a census restores from reads of two moments", 168),
     "old-epochs": Variant(
         former.other_scripts_of_any_epoch, "all scripts but BEGIN and ACCEPT run whatever the epoch is", 22
     ),

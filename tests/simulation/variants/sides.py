@@ -27,8 +27,10 @@ from shardfleet_shard.core.transfer import (
 )
 
 from ..process import Process
+from ..redis import RedisServer
 from .patches import Patch
 
+LOOKS_AFTER_US = 30_000
 DOUBTFUL = (OutgoingState.OFFERED, OutgoingState.CANCELING)
 
 
@@ -109,11 +111,21 @@ def unanswered_accept(patch: Patch, then: Callable[[Process, Accept], Reply | No
 
 
 def read_taken_as_promise(patch: Patch) -> None:
-    def then(process: Process, request: Accept) -> Reply | None:
-        record = process.fleet.redis.store.state.records.get(request.transfer)
-        return Done(outcome=Outcome.REJECTED) if record is not None and record.state == "started" else None
+    """It does not wait for the answer to its ACCEPT, which is still on its way: it looks, and believes what it sees."""
+    submit = RedisServer.submit
 
-    unanswered_accept(patch, then)
+    def looking(self: RedisServer, process: Process, request: Request, generation: str) -> None:
+        def look() -> None:
+            record = self.store.state.records.get(request.transfer)
+            asked = process.runtime.mailbox.incoming.open.get(request.transfer)
+            if asked and asked.state is IncomingState.ASKED and record is not None and record.state == "started":
+                process.reply(request, Done(outcome=Outcome.REJECTED), generation)
+
+        submit(self, process, request, generation)
+        if isinstance(request, Accept):
+            self.fleet.at(self.fleet.now_us + LOOKS_AFTER_US, look)
+
+    patch.setattr(RedisServer, "submit", looking)
 
 
 def timeout_taken_as_promise(patch: Patch) -> None:

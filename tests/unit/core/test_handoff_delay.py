@@ -19,8 +19,8 @@ def test_it_is_the_fleets_own_as_long_as_answers_come_in_time() -> None:
 def test_a_late_answer_makes_it_long_enough_for_the_next_one() -> None:
     delay = HandoffDelay(LEAST_US, GUARD_US)
     delay.learn_late(200_000, 1_000_000)
-    assert delay.at(1_000_000) == 300_000 + GUARD_US
-    assert delay.at(1_000_000 + REMEMBER_US - 1) == 300_000 + GUARD_US
+    assert delay.at(1_000_000) == 250_000 + GUARD_US
+    assert delay.at(1_000_000 + REMEMBER_US - 1) == 250_000 + GUARD_US
     assert delay.at(1_000_000 + REMEMBER_US) == LEAST_US
 
 
@@ -35,10 +35,10 @@ def test_an_outage_teaches_nothing() -> None:
     delay = HandoffDelay(LEAST_US, GUARD_US)
     delay.learn_late(200_000, 0)
     delay.learn_late(LONGEST_US + 1, 5_000_000)
-    assert delay.at(5_000_000) == 300_000 + GUARD_US
+    assert delay.at(5_000_000) == 250_000 + GUARD_US
 
 
-@pytest.mark.parametrize(("answers_us", "needed_us"), [((3_000_000, 700_000), 150_000), ((700_000, 3_000_000), 0)])
+@pytest.mark.parametrize(("answers_us", "needed_us"), [((3_000_000, 700_000), 125_000), ((700_000, 3_000_000), 0)])
 def test_nor_does_what_was_asked_in_its_last_second(answers_us: tuple[int, int], needed_us: int) -> None:
     delay = HandoffDelay(LEAST_US, GUARD_US)
     delay.learn_late(100_000, 5_000_000)
@@ -46,7 +46,7 @@ def test_nor_does_what_was_asked_in_its_last_second(answers_us: tuple[int, int],
         delay.learn_late(latency_us, 9_000_000)
     assert delay.at(9_000_000) == max(LEAST_US, needed_us + GUARD_US)
     delay.learn_late(400_000, 9_400_000)
-    assert delay.at(9_400_000) == 600_000 + GUARD_US, "asked after the end"
+    assert delay.at(9_400_000) == 500_000 + GUARD_US, "asked after the end"
 
 
 @given(st.lists(st.tuples(st.integers(0, REMEMBER_US), st.integers(0, LONGEST_US)), max_size=20), waits_us)

@@ -58,19 +58,22 @@ class Observer:
     def owned_since(self, unix_us: int) -> int:
         """Entities, not frozen, that an active shard holds by a manifest later than ``unix_us`` and its journal."""
         ids: list[U64] = [np.zeros(0, np.uint64)]
-        for shard in self.members():
-            record = self._record(shard)
+        for record in self._records():
             header = json.loads(record.header or "{}")
             if not header or header["unix_us"] <= unix_us or header["stats"]["state"] != "active":
                 continue
             manifest = AuthorityManifest.from_chunks(header, record.chunks)
             moving = manifest.rows.take(manifest.states != FROZEN)
-            ids.append(holdings(ShardEvidence(shard, moving.id, moving.version, record.entries))[0])
+            ids.append(holdings(ShardEvidence(record.shard, moving.id, moving.version, record.entries))[0])
         return len(np.unique(np.concatenate(ids)))
 
-    def _record(self, shard: str) -> ShardRecord:
-        """Manifest and journal of one moment, by the script that recovery and census use."""
-        return shard_record(shard, self._client.execute_command(*script_command("read_shard", self._prefix, "", shard)))
+    def _records(self) -> list[ShardRecord]:
+        """Manifests and journals of one moment: read one after another they miss who crosses a border meanwhile."""
+        shards = self.members()
+        with self._client.pipeline(transaction=True) as pipeline:
+            for shard in shards:
+                pipeline.execute_command(*script_command("read_shard", self._prefix, "", shard))
+            return [shard_record(shard, reply) for shard, reply in zip(shards, pipeline.execute(), strict=True)]
 
     def _key(self, name: str) -> str:
         return self._prefix + name

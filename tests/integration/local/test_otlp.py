@@ -18,12 +18,9 @@ from shardfleet_shard.monitoring.table import Kind
 
 from tests.patience import PATIENCE_S, beside_lateness
 
-from .collector import Collector, SentSpan, attributes_of
+from .collector import SOURCE, TARGET, Collector, attributes_of
 
 ORBIT = Path(__file__).parents[3] / "examples" / "orbit.yaml"
-
-SOURCE = (Part.TRANSFER, Part.BEGIN, Part.OFFER, Part.SWITCH)
-TARGET = (Part.ACCEPT, Part.ADOPT)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +45,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         try:
             deadline = time.monotonic() + PATIENCE_S
             logs = [folder / "logs" / f"arena-{ordinal}.log" for ordinal in range(4)]
-            while len(whole(collector)) < 5 or not all('"link up"' in _read(log) for log in logs):
+            while len(collector.whole_traces()) < 5 or not all('"link up"' in _read(log) for log in logs):
                 assert time.monotonic() < deadline, [len(collector.spans()), (folder.parent / "said").read_text()]
                 time.sleep(0.1)
         finally:
@@ -62,21 +59,8 @@ def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def traces(collector: Collector) -> list[dict[str, SentSpan]]:
-    """Spans by name, a trace each."""
-    found: dict[bytes, dict[str, SentSpan]] = {}
-    for span in collector.spans():
-        assert span.name not in found.get(span.trace, {}), f"two spans {span.name} in one trace"
-        found.setdefault(span.trace, {})[span.name] = span
-    return list(found.values())
-
-
-def whole(collector: Collector) -> list[dict[str, SentSpan]]:
-    return [trace for trace in traces(collector) if set(trace) == set(Part)]
-
-
 def test_a_transfer_is_one_trace_from_both_shards(collector: Collector) -> None:
-    found = whole(collector)
+    found = collector.whole_traces()
     assert len(found) >= 5
     for trace in found:
         root = trace[Part.TRANSFER]

@@ -152,6 +152,8 @@ def _called(call: Any) -> Answer:
         return Answer(labels=buckets.labels - {"le"})
     if name == "absent":
         return Answer()
+    if name == "max_over_time":
+        return Answer(labels=given[0].labels)
     if name == "abs":
         return given[0]
     raise WrongQuestion(f"these tests know no {name}()")
@@ -172,7 +174,8 @@ def _combined(node: Any) -> Answer:
     left, right = _answer(node.lhs), _answer(node.rhs)
     if node.modifier and (node.modifier.matching or node.modifier.group_labels):
         raise WrongQuestion("these tests know neither on() nor group_left()")
-    if left.is_rising or right.is_rising:
+    is_unless = str(node.op) == "unless"  # of the right only counts that it is there
+    if left.is_rising or (right.is_rising and not is_unless):
         raise WrongQuestion(f"{node.op} of a counter, which begins anew with its process: take its rate")
     if left.is_scalar or right.is_scalar:
         return Answer(labels=left.labels | right.labels)

@@ -63,6 +63,8 @@ def test_every_selector_of_the_dashboards_fleets_obeys_its_choices() -> None:
         ("rate(shardfleet_entities[5m])", "no counter"),
         ("shardfleet_ticks_total > 0", "take its rate"),
         ("sum(shardfleet_ticks_total)", "first their rates"),
+        ("shardfleet_ticks_total unless shardfleet_ticks_total offset 5m", "take its rate"),
+        ("max_over_time(shardfleet_ticks_total[5m]) unless shardfleet_entities", "no series of the left"),
         ("shardfleet_ticks_total", "take its rate"),
         ("histogram_quantile(0.5, sum(rate(shardfleet_handoff_gap_seconds_bucket[5m])))", "buckets by le"),
         ("histogram_quantile(0.5, rate(shardfleet_handoff_gap_seconds_sum[5m]))", "buckets by le"),

@@ -47,6 +47,8 @@ def text(
     """The page; without ``costs`` or ``live_map`` it lacks what they would say."""
     parts = [*_head(bench), *_rates(throughput), *_peers(throughput), *_figures(bench)]
     if costs is not None:
+        if costs.get("commit") != bench.get("commit"):
+            parts += ["", f"The costs that follow, up to the memory, are of another day: {_measured(costs)}."]
         parts += page_costs.sections(costs)
     if live_map is not None:
         parts += _map(live_map)
@@ -66,8 +68,15 @@ def _head(bench: Mapping[str, Any]) -> Iterable[str]:
     yield (
         "[The benchmark's page](benchmark.md) says what is run and how to repeat it. This page is written by "
         "`make performance` from the benchmarks' JSON, and by nobody else"
-        + (f"; commit {bench['commit']} was measured." if bench.get("commit") else ".")
+        + (f"; {_measured(bench)}." if bench.get("commit") else ".")
     )
+
+
+def _measured(source: Mapping[str, Any]) -> str:
+    """Which code, and how fast that machine's cores are, where that is known: machines of one size differ by half."""
+    loop_ns = source.get("machine", {}).get("python_loop_ns")
+    speed = f", on cores on which a pass of an adding Python loop takes {loop_ns:.0f} ns" if loop_ns else ""
+    return f"commit {source.get('commit')} was measured{speed}"
 
 
 def _rates(throughput: Mapping[str, Any]) -> Iterable[str]:

@@ -158,8 +158,11 @@ def test_the_page_does_without_costs() -> None:
     throughput = {"rows": [{**about, "runs": 3, "figures": dict.fromkeys(of_a_row, figure)}]}
     without = page.text(bench, throughput)
     assert "## Memory" not in without and "abc1234" in without
-    assert page.text(bench, throughput, {"scenarios": {}}) == without
-    assert page.text(bench, throughput, {"scenarios": made_up()}).startswith(without.rstrip("\n"))
+    costs = {"commit": "abc1234", "scenarios": made_up()}
+    assert page.text(bench, throughput, {**costs, "scenarios": {}}) == without
+    assert page.text(bench, throughput, costs).startswith(without.rstrip("\n"))
+    later = page.text(bench, throughput, {**costs, "commit": "def5678", "machine": {"python_loop_ns": 41.6}})
+    assert "commit def5678 was measured, on cores on which a pass of an adding Python loop takes 42 ns." in later
     assert "## The live map" not in without
     found = {name: {**figure, "median": 60.0, "max": 61.5, "unit": unit} for name, unit in map_bench.UNITS.items()}
     with_map = page.text(bench, throughput, live_map={"entities": 50_000, "figures": found}).splitlines()

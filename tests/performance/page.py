@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,17 @@ MAP_FIGURES = (
 def text(
     bench: Mapping[str, Any],
     throughput: Mapping[str, Any],
-    costs: Mapping[str, Any] | None = None,
+    costs: Sequence[Mapping[str, Any]] = (),
     live_map: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page; without ``costs`` or ``live_map`` it lacks what they would say."""
+    """The page; without ``costs`` or ``live_map`` it lacks what they would say. Of several costs the last that measured
+    something says it, and of which day that is."""
     parts = [*_head(bench), *_rates(throughput), *_peers(throughput), *_figures(bench)]
-    if costs is not None:
-        if costs.get("commit") != bench.get("commit"):
-            parts += ["", f"The costs that follow, up to the memory, are of another day: {_measured(costs)}."]
-        parts += page_costs.sections(costs)
+    said = {name: (one, rows) for one in costs for name, rows in one["scenarios"].items() if rows}
+    for name, lines in page_costs.sections({name: rows for name, (_, rows) in said.items()}):
+        parts += ["", *lines]
+        if (source := said[name][0]).get("commit") != bench.get("commit"):
+            parts += ["", f"Of another day: {_measured(source)}."]
     if live_map is not None:
         parts += _map(live_map)
     return "\n".join([*parts, ""])
@@ -212,16 +214,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.performance.page", description=__doc__)
     parser.add_argument("--bench", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--throughput", type=Path, default=Path("build/throughput.json"))
-    parser.add_argument("--costs", type=Path, default=Path("build/costs.json"), help="left out where it is not there")
-    parser.add_argument("--map", type=Path, default=Path("build/map.json"), help="the same")
+    parser.add_argument(
+        "--costs",
+        type=Path,
+        nargs="+",
+        default=[Path("build/costs.json")],
+        help="left out where it is not there; of several the last counts for what it measured",
+    )
+    parser.add_argument("--map", type=Path, default=Path("build/map.json"), help="left out where it is not there")
     options = parser.parse_args()
     try:
-        read = [json.loads(path.read_text()) for path in (options.bench, options.throughput)]
-        read += [json.loads(path.read_text()) if path.exists() else None for path in (options.costs, options.map)]
+        bench, throughput = (json.loads(path.read_text()) for path in (options.bench, options.throughput))
+        costs = [json.loads(path.read_text()) for path in options.costs if path.exists()]
+        live_map = json.loads(options.map.read_text()) if options.map.exists() else None
     except (OSError, ValueError) as error:
         print(f"{error}; run make bench and make bench-throughput first", file=sys.stderr)
         return 2
-    PAGE.write_text(text(*read))
+    PAGE.write_text(text(bench, throughput, costs, live_map))
     print(f"written to {PAGE}")
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shardfleet_shard.core.transfer_spans import Part
@@ -35,12 +35,11 @@ CPU = ("CPU a handoff", "cpu_us_per_handoff")
 RATE = ("handoffs a second", "handoffs_per_second")
 
 
-def sections(costs: Mapping[str, Any]) -> Iterable[str]:
-    scenarios = costs["scenarios"]
+def sections(scenarios: Mapping[str, ScenarioRows]) -> Iterator[tuple[str, Iterable[str]]]:
+    """The name and the lines of each scenario that is there, in the page's order."""
     for name, section in SECTIONS.items():
         if scenarios.get(name):
-            yield ""
-            yield from section(scenarios[name])
+            yield name, section(scenarios[name])
 
 
 def _features(rows: ScenarioRows) -> Iterable[str]:

@@ -113,9 +113,13 @@ def made_up() -> dict[str, list[dict[str, object]]]:
     }
 
 
+def lines_of(scenarios: dict[str, list[dict[str, object]]]) -> list[str]:
+    return [line for _, section in page_costs.sections(scenarios) for line in section]
+
+
 def test_every_scenario_has_a_section_with_its_figures() -> None:
     assert list(page_costs.SECTIONS) == list(cost_scenarios.SCENARIOS) == list(made_up())
-    lines = list(page_costs.sections({"scenarios": made_up()}))
+    lines = lines_of(made_up())
     assert len([line for line in lines if line.startswith("## ")]) == len(made_up())
     assert "| nothing beside the defaults |  | 3 us (2–4) | 100,000 | 3 |" in lines
     assert "| a per-tick trace, `--trace` | 1.25 | 3 us (2–4) | 100,000 | 3 |" in lines
@@ -129,14 +133,14 @@ def test_every_scenario_has_a_section_with_its_figures() -> None:
 
 
 def test_tables_have_as_many_cells_in_every_line() -> None:
-    lines = list(page_costs.sections({"scenarios": made_up()}))
+    lines = lines_of(made_up())
     for before, after in pairwise(lines):
         if before.startswith("|") and after.startswith("|"):
             assert before.count("|") == after.count("|"), after
 
 
 def test_a_scenario_that_was_not_run_has_no_section() -> None:
-    lines = list(page_costs.sections({"scenarios": {"batch": made_up()["batch"], "memory": []}}))
+    lines = lines_of({"batch": made_up()["batch"], "memory": []})
     assert [line for line in lines if line.startswith("## ")] == ["## Entities in one transfer"]
 
 
@@ -159,10 +163,15 @@ def test_the_page_does_without_costs() -> None:
     without = page.text(bench, throughput)
     assert "## Memory" not in without and "abc1234" in without
     costs = {"commit": "abc1234", "scenarios": made_up()}
-    assert page.text(bench, throughput, {**costs, "scenarios": {}}) == without
-    assert page.text(bench, throughput, costs).startswith(without.rstrip("\n"))
-    later = page.text(bench, throughput, {**costs, "commit": "def5678", "machine": {"python_loop_ns": 41.6}})
-    assert "commit def5678 was measured, on cores on which a pass of an adding Python loop takes 42 ns." in later
+    assert page.text(bench, throughput, [{**costs, "scenarios": {}}]) == without
+    assert page.text(bench, throughput, [costs]).startswith(without.rstrip("\n"))
+    assert "Of another day" not in page.text(bench, throughput, [costs])
+    later = {"commit": "def5678", "machine": {"python_loop_ns": 41.6}}
+    later["scenarios"] = {"recovery": [row("3,000 entities", owner_again_s=(2.0,))], "memory": []}
+    both = page.text(bench, throughput, [costs, later])
+    assert "| 3,000 entities | 2 s | 1 |" in both and "2,000 entities | 0.75" not in both
+    words = "commit def5678 was measured, on cores on which a pass of an adding Python loop takes 42 ns"
+    assert both.count("Of another day") == both.count(f"Of another day: {words}.") == 1
     assert "## The live map" not in without
     found = {name: {**figure, "median": 60.0, "max": 61.5, "unit": unit} for name, unit in map_bench.UNITS.items()}
     with_map = page.text(bench, throughput, live_map={"entities": 50_000, "figures": found}).splitlines()

@@ -51,7 +51,7 @@ def text(
     for name, lines in page_costs.sections({name: rows for name, (_, rows) in said.items()}):
         parts += ["", *lines]
         if (source := said[name][0]).get("commit") != bench.get("commit"):
-            parts += ["", f"Of another day: {_measured(source)}."]
+            parts += ["", f"Of another day ([how they differ](benchmark.md#throughput)): {_measured(source)}."]
     if live_map is not None:
         parts += _map(live_map)
     return "\n".join([*parts, ""])

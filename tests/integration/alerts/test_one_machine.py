@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_S
-
-from ..servers import free_port
+from ..local.measured_fleet import SHARDS, measured_fleet
 from .prometheus import Prometheus, needs_prometheus, pod_labels
 
 pytestmark = needs_prometheus
-ORBIT = Path(__file__).parents[3] / "examples" / "orbit.yaml"
-SHARDS = 4
 NO_OPERATOR = frozenset({"ShardFleetNoOperator"})
 OPERATORS = [
     "Not available: fleets",
@@ -45,17 +39,8 @@ OPERATORS = [
 @pytest.fixture
 def first_port(tmp_path: Path) -> Iterator[int]:
     """A fleet that runs, with its data in ``data``, and where shard 0 of it is asked."""
-    port = free_port(SHARDS)
-    command = [
-        *(sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ORBIT)),
-        *("--data", str(tmp_path / "data"), "--metrics-port", str(port), "--no-map"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with measured_fleet(tmp_path / "data") as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
 
 
 def test_a_fleet_that_is_well_is_quiet_and_one_without_redis_is_not(first_port: int, tmp_path: Path) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client import Metric as Family
@@ -18,10 +15,8 @@ from shardfleet_shard.monitoring.table import Kind
 
 from tests.patience import PATIENCE_S
 
-from ..servers import free_port
+from .measured_fleet import SHARDS, measured_fleet
 
-ROOT = Path(__file__).parents[3]
-SHARDS = 4
 LATE = ("no Hello", "stale")
 """What a busy machine may do to a frame."""
 
@@ -29,17 +24,8 @@ LATE = ("no Hello", "stale")
 @pytest.fixture(scope="module")
 def first_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A fleet that runs, and where shard 0 of it is asked."""
-    port = free_port(SHARDS)
-    command = [
-        *(sys.executable, "-m", "shardfleet_operator.cli", "local", "up", "-f", str(ROOT / "examples" / "orbit.yaml")),
-        *("--data", str(tmp_path_factory.mktemp("data")), "--metrics-port", str(port), "--no-map"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with measured_fleet(tmp_path_factory.mktemp("data")) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
 
 
 def scrape(port: int) -> dict[str, Family]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from shardfleet_shard.core import transfer
@@ -98,18 +97,6 @@ def adopting_before_accept(patch: Patch) -> None:
     patch.setattr(IncomingTransfers, "adopt_due", adopt)
 
 
-def unanswered_accept(patch: Patch, then: Callable[[Process, Accept], Reply | None]) -> None:
-    """``then`` says what a target makes of an ACCEPT that timed out."""
-    reply = Process.reply
-
-    def judged(self: Process, request: Request, answer: Reply | None, generation: str) -> None:
-        if isinstance(request, Accept) and answer is None:
-            answer = then(self, request)
-        reply(self, request, answer, generation)
-
-    patch.setattr(Process, "reply", judged)
-
-
 def read_taken_as_promise(patch: Patch) -> None:
     """It does not wait for the answer to its ACCEPT, which is still on its way: it looks, and believes what it sees."""
     submit = RedisServer.submit
@@ -129,7 +116,14 @@ def read_taken_as_promise(patch: Patch) -> None:
 
 
 def timeout_taken_as_promise(patch: Patch) -> None:
-    unanswered_accept(patch, lambda process, request: Done(outcome=Outcome.REJECTED, reason="timed out"))
+    reply = Process.reply
+
+    def promising(self: Process, request: Request, answer: Reply | None, generation: str) -> None:
+        if isinstance(request, Accept) and answer is None:
+            answer = Done(outcome=Outcome.REJECTED, reason="timed out")
+        reply(self, request, answer, generation)
+
+    patch.setattr(Process, "reply", promising)
 
 
 def target_forgets_offer(patch: Patch) -> None:
